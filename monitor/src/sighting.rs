@@ -1,0 +1,89 @@
+//! A sighting: one observation of one socket, the first step of the path. Made from kernel records and from the stall
+//! timer, consumed by the ledger.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A point in `CLOCK_MONOTONIC` time, nanoseconds: the clock of every kernel record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct MonotonicNs(pub u64);
+
+impl MonotonicNs {
+    /// The time that has passed since `earlier`; zero if `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl std::ops::Sub<Duration> for MonotonicNs {
+    type Output = Self;
+
+    fn sub(self, earlier: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(earlier.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl std::ops::Add<Duration> for MonotonicNs {
+    type Output = Self;
+
+    fn add(self, later: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(later.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// The cookie of a network namespace: where an observation was made. Unlike an inode number never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NetnsCookie(pub u64);
+
+/// `SO_COOKIE` of a socket: unique since boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SocketCookie(pub u64);
+
+/// One observation of one socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighting {
+    /// When the kernel saw it; for a stall, when its threshold ran out.
+    pub at: MonotonicNs,
+    /// The network namespace that saw it.
+    pub netns: NetnsCookie,
+    /// The socket it was seen on.
+    pub socket: SocketCookie,
+    /// The remote end, normalised (no IPv4-mapped addresses).
+    pub peer: SocketAddr,
+    /// What was seen.
+    pub what: Observation,
+}
+
+/// What was seen of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Observation {
+    /// A dial was refused: nobody listens on that address and port.
+    Refused,
+    /// A dial found no way to the address.
+    Unreachable,
+    /// A dial began; starts the stall timer and says nothing by itself.
+    SynStart,
+    /// A dial was not answered within the stall threshold.
+    SynStalled {
+        /// How long the SYN had waited when the threshold ran out: it left at `at - waited`.
+        waited: Duration,
+    },
+    /// The kernel sent a SYN again.
+    SynRetransmit,
+    /// The peer answered a dial.
+    Handshake {
+        /// The round-trip time of the handshake.
+        rtt: Duration,
+    },
+    /// An established connection was reset by the peer.
+    Reset,
+    /// The peer closed an established connection (FIN).
+    PeerClosed,
+    /// An established connection was retransmitted twice without progress.
+    Stalled,
+    /// The kernel gave up on an established connection.
+    TimedOut,
+    /// The socket ended in a way that is no evidence against the peer.
+    Ended,
+}
