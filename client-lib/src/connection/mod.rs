@@ -1,0 +1,16 @@
+//! Connections that end when their peer dies: between the feed, which tells of the death, and whatever drives the I/O.
+
+mod dial;
+mod guarded;
+mod kill;
+mod probe;
+mod silence;
+mod tcp;
+mod writes;
+
+pub use dial::{DialError, DialOptions, dial};
+pub use guarded::Guarded;
+pub use kill::KillSwitch;
+pub use probe::SocketProbe;
+pub use silence::{CADENCE, DIAL_AFTER, SUSPECT_AFTER, Silence, SilenceRule, SocketSample};
+pub use tcp::{ConnectionHandle, GuardedTcp, TcpIo};

@@ -1,0 +1,201 @@
+//! Looks at a connection's own socket, while hyper owns the I/O: `TCP_INFO`, unprivileged, 0.3 µs. The shell below the
+//! silence rule.
+
+use std::io;
+use std::mem::{offset_of, size_of};
+use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::silence::SocketSample;
+use super::writes::WriteLog;
+use crate::clock;
+
+/// A look at the socket of a connection that somebody else owns. Does not keep the socket open.
+#[derive(Debug, Clone)]
+pub struct SocketProbe(Arc<Meter>);
+
+impl SocketProbe {
+    pub(super) fn new(meter: Arc<Meter>) -> Self {
+        Self(meter)
+    }
+
+    /// Bytes written and not acknowledged by the peer's kernel, sent or not (`SIOCOUTQ`, half the price of a sample).
+    /// `None` once the connection is closed.
+    #[must_use]
+    pub fn unacknowledged_bytes(&self) -> Option<u32> {
+        self.0.with_socket(|socket, _| outstanding(socket))
+    }
+
+    /// What the kernel knows of the connection now. `None` once it is closed.
+    #[must_use]
+    pub fn sample(&self) -> Option<SocketSample> {
+        self.0.with_socket(|socket, record| {
+            // Before the kernel is asked: an answer that comes in between must not look late.
+            let now = clock::now();
+            let info = tcp_info(socket)?;
+            let acknowledged = info.tcpi_bytes_acked.saturating_sub(record.acked_at_birth);
+            Ok(SocketSample {
+                unacked: info.tcpi_unacked,
+                notsent_bytes: info.tcpi_notsent_bytes,
+                last_ack_recv: Duration::from_millis(info.tcpi_last_ack_recv.into()),
+                last_data_recv: Duration::from_millis(info.tcpi_last_data_recv.into()),
+                // All ones while the kernel has none.
+                min_rtt: match info.tcpi_min_rtt {
+                    u32::MAX => Duration::ZERO,
+                    us => Duration::from_micros(us.into()),
+                },
+                total_retrans: info.tcpi_total_retrans,
+                oldest_unacked: record.writes.oldest_unacknowledged(acknowledged, now),
+            })
+        })
+    }
+}
+
+/// The socket's number while it is open, and what was written to it.
+#[derive(Debug)]
+pub(super) struct Meter(Mutex<Record>);
+
+#[derive(Debug)]
+struct Record {
+    socket: Option<RawFd>,
+    /// What `tcpi_bytes_acked` was before the first write: the SYN counts.
+    acked_at_birth: u64,
+    writes: WriteLog,
+}
+
+impl Meter {
+    /// For a freshly connected socket, before anything is written to it.
+    pub(super) fn new(socket: BorrowedFd<'_>) -> Self {
+        Self(Mutex::new(Record {
+            socket: Some(socket.as_raw_fd()),
+            acked_at_birth: tcp_info(socket).map_or(0, |info| info.tcpi_bytes_acked),
+            writes: WriteLog::default(),
+        }))
+    }
+
+    /// The kernel took `bytes`.
+    pub(super) fn wrote(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let mut record = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        record.writes.wrote(bytes, clock::now());
+    }
+
+    /// The socket is about to be closed: its number may be another one's from now on.
+    pub(super) fn close(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).socket = None;
+    }
+
+    fn with_socket<R>(&self, look: impl FnOnce(BorrowedFd<'_>, &mut Record) -> io::Result<R>) -> Option<R> {
+        let mut record = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let socket = record.socket?;
+        #[expect(
+            unsafe_code,
+            reason = "the socket's owner is inside hyper; a duplicate would keep it open"
+        )]
+        // SAFETY: the owner calls `close`, which takes this lock, before it closes the socket: while the lock is held and
+        // the number is there, it is that open socket's.
+        let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+        look(socket, &mut record).ok()
+    }
+}
+
+/// The beginning of the kernel's `struct tcp_info` (include/uapi/linux/tcp.h), up to the last member used here; later
+/// kernels only append. All of it is there since Linux 4.9.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+struct TcpInfo {
+    tcpi_state: u8,
+    tcpi_ca_state: u8,
+    tcpi_retransmits: u8,
+    tcpi_probes: u8,
+    tcpi_backoff: u8,
+    tcpi_options: u8,
+    tcpi_wscale: u8,
+    tcpi_flags: u8,
+    tcpi_rto: u32,
+    tcpi_ato: u32,
+    tcpi_snd_mss: u32,
+    tcpi_rcv_mss: u32,
+    tcpi_unacked: u32,
+    tcpi_sacked: u32,
+    tcpi_lost: u32,
+    tcpi_retrans: u32,
+    tcpi_fackets: u32,
+    tcpi_last_data_sent: u32,
+    tcpi_last_ack_sent: u32,
+    tcpi_last_data_recv: u32,
+    tcpi_last_ack_recv: u32,
+    tcpi_pmtu: u32,
+    tcpi_rcv_ssthresh: u32,
+    tcpi_rtt: u32,
+    tcpi_rttvar: u32,
+    tcpi_snd_ssthresh: u32,
+    tcpi_snd_cwnd: u32,
+    tcpi_advmss: u32,
+    tcpi_reordering: u32,
+    tcpi_rcv_rtt: u32,
+    tcpi_rcv_space: u32,
+    tcpi_total_retrans: u32,
+    tcpi_pacing_rate: u64,
+    tcpi_max_pacing_rate: u64,
+    tcpi_bytes_acked: u64,
+    tcpi_bytes_received: u64,
+    tcpi_segs_out: u32,
+    tcpi_segs_in: u32,
+    tcpi_notsent_bytes: u32,
+    tcpi_min_rtt: u32,
+}
+
+const _: () = {
+    assert!(offset_of!(TcpInfo, tcpi_unacked) == 24);
+    assert!(offset_of!(TcpInfo, tcpi_last_data_recv) == 52);
+    assert!(offset_of!(TcpInfo, tcpi_rtt) == 68);
+    assert!(offset_of!(TcpInfo, tcpi_total_retrans) == 100);
+    assert!(offset_of!(TcpInfo, tcpi_bytes_acked) == 120);
+    assert!(offset_of!(TcpInfo, tcpi_min_rtt) == 148);
+};
+
+#[expect(unsafe_code, reason = "no library offers the members of tcp_info beyond 2008's")]
+fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<TcpInfo> {
+    let mut info = TcpInfo::default();
+    let wanted = libc::socklen_t::try_from(size_of::<TcpInfo>()).map_err(io::Error::other)?;
+    let mut length = wanted;
+    // SAFETY: `info` and `length` are valid and writable for the call; the kernel writes at most `length` bytes, which is
+    // the size of `info`, and every bit pattern is a `TcpInfo`.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut length,
+        )
+    };
+    match result {
+        0 if length == wanted => Ok(info),
+        0 => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this kernel's tcp_info is too short",
+        )),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// The kernel's own measure of the handshake's round trip, on a socket just connected.
+pub(super) fn handshake_rtt(socket: BorrowedFd<'_>) -> Option<Duration> {
+    let us = tcp_info(socket).ok()?.tcpi_rtt;
+    (us != 0).then(|| Duration::from_micros(us.into()))
+}
+
+#[expect(unsafe_code, reason = "no library offers SIOCOUTQ")]
+fn outstanding(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: TIOCOUTQ, which SIOCOUTQ is another name of, writes one int to the pointer it is given.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if result == 0 {
+        u32::try_from(bytes).map_err(io::Error::other)
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}

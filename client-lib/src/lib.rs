@@ -1,0 +1,20 @@
+//! Your connection pool reads the obituary before it dials the dead.
+//!
+//! obit's monitor sees in the kernel when a peer resets, refuses or no longer answers. This crate carries that knowledge
+//! to whatever an application connects with, and evicts what is dead within milliseconds. Its layers are each usable
+//! alone:
+//!
+//! 1. [`Feed`]: the subscription to the node's monitor, and a health map read without locks.
+//! 2. [`connection::dial`]: dials and connections that end when their peer dies.
+//!
+//! Without a monitor everything keeps working from its own evidence.
+
+mod clock;
+pub mod connection;
+mod error;
+pub mod feed;
+mod health;
+
+pub use error::PeerDead;
+pub use feed::{Feed, FeedStatus, PeerWatch};
+pub use health::{Health, Reason, Verdict};
