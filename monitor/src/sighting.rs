@@ -14,13 +14,22 @@ impl MonotonicNs {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+
+    /// The time between two points, whichever is later.
+    #[must_use]
+    pub fn distance(self, other: Self) -> Duration {
+        Duration::from_nanos(self.0.abs_diff(other.0))
+    }
 }
 
 impl std::ops::Sub<Duration> for MonotonicNs {
     type Output = Self;
 
     fn sub(self, earlier: Duration) -> Self {
-        Self(self.0.saturating_sub(u64::try_from(earlier.as_nanos()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_sub(u64::try_from(earlier.as_nanos()).unwrap_or(u64::MAX)),
+        )
     }
 }
 
@@ -28,13 +37,27 @@ impl std::ops::Add<Duration> for MonotonicNs {
     type Output = Self;
 
     fn add(self, later: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(later.as_nanos()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(later.as_nanos()).unwrap_or(u64::MAX)),
+        )
     }
 }
 
 /// The cookie of a network namespace: where an observation was made. Unlike an inode number never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NetnsCookie(pub u64);
+
+impl NetnsCookie {
+    /// Stands for no namespace in particular: the kernel gave no cookie.
+    pub const UNKNOWN: Self = Self(0);
+
+    /// Whether the kernel named the namespace. An unknown one is nobody's own and agrees with nobody.
+    #[must_use]
+    pub fn is_known(self) -> bool {
+        self != Self::UNKNOWN
+    }
+}
 
 /// `SO_COOKIE` of a socket: unique since boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

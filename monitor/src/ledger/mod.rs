@@ -1,0 +1,292 @@
+//! The ledger, between the sightings and the registry: what is known of every watched peer, and what follows from it.
+//!
+//! Pure: time is an argument, nothing is random, the same sightings give the same verdicts. Rules it follows:
+//!
+//! - Evidence has a *strength* (what was seen) and a *scope*: the namespace that saw it. What a subscriber's own
+//!   namespace saw may condemn a peer; what only one other saw makes it suspect at most.
+//! - The gravest evidence that still counts decides. Newer, weaker evidence never weakens a verdict: only a handshake
+//!   does, at once, or time, after [`LIFETIME`] without fresh evidence.
+//! - A refusal is about an address and port; silence and "no way there" are about the address, whatever the port.
+//! - What happens on loopback and link-local addresses means something only within its own namespace.
+
+mod address;
+mod evidence;
+mod place;
+mod port;
+mod standing;
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+
+use obit_protocol::{Reason, Verdict};
+
+use crate::sighting::{MonotonicNs, NetnsCookie, Observation, Sighting};
+use evidence::{Order, Silent};
+use place::{Place, Watched, scope_of};
+
+pub use evidence::{AGREEMENT, LIFETIME, WITNESSES_MAX};
+pub use port::{OPEN_MAX, TOGETHER};
+pub use standing::{ConnectionNews, Standing};
+
+/// What is known of every watched peer.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    watched: HashMap<IpAddr, Watched>,
+    due: BTreeSet<(MonotonicNs, IpAddr)>,
+}
+
+/// What a sighting may have changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Whose verdicts to look at again.
+    pub about: About,
+    /// What is now held of single connections.
+    pub connections: Vec<ConnectionNews>,
+}
+
+/// Whose verdicts may have changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// Nobody's.
+    Nobody,
+    /// One peer's.
+    Peer(SocketAddr),
+    /// Those of every watched port of an address.
+    Address(IpAddr),
+}
+
+impl Change {
+    const NONE: Self = Self::of(About::Nobody);
+
+    const fn of(about: About) -> Self {
+        Self {
+            about,
+            connections: Vec::new(),
+        }
+    }
+}
+
+impl Ledger {
+    /// Begins to remember what happens to a peer. Watching it twice changes nothing.
+    pub fn watch(&mut self, peer: SocketAddr) {
+        self.watched.entry(peer.ip()).or_default().ports.insert(peer.port());
+    }
+
+    /// Forgets a peer. What is known of its address goes with the last port.
+    pub fn unwatch(&mut self, peer: SocketAddr) {
+        let Some(watched) = self.watched.get_mut(&peer.ip()) else {
+            return;
+        };
+        watched.ports.remove(&peer.port());
+        for place in watched.places.values_mut() {
+            place.ports.remove(&peer.port());
+        }
+        if watched.ports.is_empty() {
+            watched.due.map(|at| self.due.remove(&(at, peer.ip())));
+            self.watched.remove(&peer.ip());
+        }
+    }
+
+    /// The watched ports of an address, in order.
+    pub fn ports(&self, ip: IpAddr) -> impl Iterator<Item = u16> + '_ {
+        self.watched
+            .get(&ip)
+            .into_iter()
+            .flat_map(|watched| watched.ports.iter().copied())
+    }
+
+    /// What the peer is held to be for a subscriber in `netns` (`None`: its namespace is not known, so everything was
+    /// seen elsewhere).
+    #[must_use]
+    pub fn verdict(&self, peer: SocketAddr, netns: Option<NetnsCookie>, now: MonotonicNs) -> Standing {
+        let place = self.watched.get(&peer.ip()).and_then(|watched| {
+            let scope = scope_of(peer.ip(), netns.unwrap_or(NetnsCookie::UNKNOWN))?;
+            watched.places.get(&scope)
+        });
+        place.map_or(Standing::UNKNOWN, |place| place.standing(peer.port(), netns, now))
+    }
+
+    /// Takes in a sighting; those about addresses nobody watches are dropped.
+    pub fn observe(&mut self, now: MonotonicNs, sighting: &Sighting) -> Change {
+        let ip = sighting.peer.ip();
+        let Some(watched) = self.watched.get_mut(&ip) else {
+            return Change::NONE;
+        };
+        if sighting.what == Observation::SynStart {
+            return Change::NONE;
+        }
+        let port_is_watched = watched.ports.contains(&sighting.peer.port());
+        let Some(place) = watched.place(ip, sighting.netns, now) else {
+            return Change::NONE;
+        };
+        let change = apply(place, port_is_watched, sighting);
+        self.schedule(ip);
+        change
+    }
+
+    /// When the next piece of evidence expires.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<MonotonicNs> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Drops the evidence that no longer counts at `now` and appends the addresses it was about.
+    pub fn expire(&mut self, now: MonotonicNs, changed: &mut Vec<IpAddr>) {
+        while let Some((at, ip)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
+            self.due.remove(&(at, ip));
+            if let Some(watched) = self.watched.get_mut(&ip) {
+                watched.due = None;
+                watched.sweep(now);
+                changed.push(ip);
+            }
+            self.schedule(ip);
+        }
+    }
+
+    /// Sightings were lost: which connections are open is no longer known. Verdicts stay.
+    pub fn forget_connections(&mut self) {
+        for place in self
+            .watched
+            .values_mut()
+            .flat_map(|watched| watched.places.values_mut())
+        {
+            place.ports.values_mut().for_each(port::Port::forget_connections);
+        }
+    }
+
+    /// How many facts are remembered: the measure of the ledger's memory.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.watched.values().map(Watched::len).sum()
+    }
+
+    /// Whether nothing is watched.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.watched.is_empty()
+    }
+
+    /// Puts the address on the list of what expires, once, at the earliest time something of it may. Evidence only gets
+    /// newer: what was renewed meanwhile is found still to hold then, and the address is put on the list again.
+    fn schedule(&mut self, ip: IpAddr) {
+        if let Some(watched) = self.watched.get_mut(&ip)
+            && watched.due.is_none()
+            && let Some(at) = watched.expires()
+        {
+            watched.due = Some(at);
+            self.due.insert((at, ip));
+        }
+    }
+}
+
+/// The table of verdicts, from its left-hand side: what each observation does to what is known.
+fn apply(place: &mut Place, port_is_watched: bool, sighting: &Sighting) -> Change {
+    let Sighting {
+        at,
+        netns,
+        socket,
+        peer,
+        what,
+    } = *sighting;
+    let (ip, silent) = (
+        peer.ip(),
+        Silent {
+            socket,
+            port: peer.port(),
+        },
+    );
+    let news = |socket, port, verdict, reason| ConnectionNews {
+        peer: SocketAddr::new(ip, port),
+        socket,
+        netns,
+        standing: Standing {
+            verdict,
+            reason,
+            evidence: 1,
+            at,
+        },
+    };
+    let this = |verdict, reason| vec![news(socket, peer.port(), verdict, reason)];
+    let mut port = port_is_watched.then(|| place.ports.entry(peer.port()).or_default());
+    let about_peer = if port.is_some() {
+        About::Peer(peer)
+    } else {
+        About::Nobody
+    };
+    match what {
+        Observation::SynStart => Change::NONE,
+        Observation::Refused => {
+            if let Some(port) = &mut port {
+                port.refused(netns, at);
+            }
+            Change::of(about_peer)
+        }
+        Observation::Unreachable => {
+            place.address.unreachable(netns, at);
+            Change::of(About::Address(ip))
+        }
+        Observation::SynStalled { waited } => {
+            let counts = place.address.dial_stalled(netns, silent, at, waited);
+            Change::of(if counts { About::Address(ip) } else { About::Nobody })
+        }
+        Observation::SynRetransmit => {
+            let counts = place.address.dial_retransmitted(netns, at);
+            Change::of(if counts { About::Address(ip) } else { About::Nobody })
+        }
+        Observation::Handshake { .. } => {
+            if let Some(port) = &mut port {
+                port.answered(socket, at);
+            }
+            let held = place.address.answered(at);
+            Change::of(if held { About::Address(ip) } else { about_peer })
+        }
+        Observation::Reset | Observation::PeerClosed => {
+            if let Some(port) = &mut port {
+                port.ended_by_peer(socket, at);
+            }
+            // After a FIN the peer's last words may still be unread: no new work, but nothing to kill.
+            let (verdict, reason) = match what {
+                Observation::Reset => (Verdict::Dead, Reason::Reset),
+                _ => (Verdict::Draining, Reason::PeerClosed),
+            };
+            Change {
+                about: about_peer,
+                connections: this(verdict, reason),
+            }
+        }
+        Observation::Stalled => {
+            let connections = match place.address.connection_stalled(netns, silent, at) {
+                Order::First => this(Verdict::Suspect, Reason::Stalled),
+                Order::FirstAgain => vec![],
+                Order::Further => this(Verdict::Dead, Reason::Stalled),
+                Order::Second(first) => vec![
+                    news(first.socket, first.port, Verdict::Dead, Reason::Stalled),
+                    news(socket, peer.port(), Verdict::Dead, Reason::Stalled),
+                ],
+            };
+            Change {
+                about: About::Address(ip),
+                connections,
+            }
+        }
+        Observation::TimedOut => {
+            if let Some(port) = &mut port {
+                port.ended(socket);
+            }
+            place.address.connection_stalled(netns, silent, at);
+            Change {
+                about: About::Address(ip),
+                connections: this(Verdict::Dead, Reason::TimedOut),
+            }
+        }
+        Observation::Ended => {
+            if let Some(port) = &mut port {
+                port.ended(socket);
+            }
+            Change::NONE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! A watched address and the places where something is known of it: one for all namespaces, or one for each where the
+//! address means something else in each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::Standing;
+use super::address::Address;
+use super::evidence::WITNESSES_MAX;
+use super::port::Port;
+use crate::sighting::{MonotonicNs, NetnsCookie};
+
+/// The scope of an address: `UNKNOWN` stands for the whole node, anything else for one namespace. `None`: an address
+/// that means something else in each namespace, and which one is not known.
+pub(super) fn scope_of(ip: IpAddr, netns: NetnsCookie) -> Option<NetnsCookie> {
+    let local = match ip {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local(),
+    };
+    match local {
+        false => Some(NetnsCookie::UNKNOWN),
+        true => Some(netns).filter(|netns| netns.is_known()),
+    }
+}
+
+/// A watched address.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    pub(super) ports: BTreeSet<u16>,
+    pub(super) places: BTreeMap<NetnsCookie, Place>,
+    /// When it is next to be swept.
+    pub(super) due: Option<MonotonicNs>,
+}
+
+impl Watched {
+    /// Where a sighting from `netns` belongs; `None` if that cannot be told, or if there are too many places already.
+    pub(super) fn place(&mut self, ip: IpAddr, netns: NetnsCookie, now: MonotonicNs) -> Option<&mut Place> {
+        let scope = scope_of(ip, netns)?;
+        if self.places.len() >= WITNESSES_MAX && !self.places.contains_key(&scope) {
+            self.sweep(now);
+            if self.places.len() >= WITNESSES_MAX {
+                return None;
+            }
+        }
+        Some(self.places.entry(scope).or_default())
+    }
+
+    pub(super) fn sweep(&mut self, now: MonotonicNs) {
+        self.places.retain(|_, place| {
+            place.address.sweep(now);
+            place.ports.retain(|_, port| {
+                port.sweep(now);
+                !port.is_empty()
+            });
+            place.address.len() > 0 || !place.ports.is_empty()
+        });
+    }
+
+    pub(super) fn expires(&self) -> Option<MonotonicNs> {
+        self.places.values().filter_map(Place::expires).min()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        let of_place =
+            |place: &Place| place.address.len() + place.ports.values().map(|port| 1 + port.len()).sum::<usize>();
+        self.ports.len() + self.places.values().map(|place| 1 + of_place(place)).sum::<usize>()
+    }
+}
+
+/// What is known of an address in one scope.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    pub(super) address: Address,
+    pub(super) ports: BTreeMap<u16, Port>,
+}
+
+impl Place {
+    pub(super) fn standing(&self, port: u16, netns: Option<NetnsCookie>, now: MonotonicNs) -> Standing {
+        let port = self.ports.get(&port).map(|port| port.standing(netns, now));
+        self.address.standing(netns, now).or_graver(port)
+    }
+
+    fn expires(&self) -> Option<MonotonicNs> {
+        let ports = self.ports.values().filter_map(Port::expires);
+        ports.chain(self.address.expires()).min()
+    }
+}

@@ -1,0 +1,113 @@
+//! What is known of one address and port: refusals, answers, and the connections open to it. The ledger keeps one of
+//! these per watched peer with evidence.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use obit_protocol::{Reason, Verdict};
+
+use super::Standing;
+use super::evidence::{Evidence, LIFETIME, Witnesses, holding, sweep};
+use crate::sighting::{MonotonicNs, NetnsCookie, SocketCookie};
+
+/// Connections that end within this time end together.
+pub const TOGETHER: Duration = Duration::from_millis(100);
+
+/// How many open connections are known by name per peer; of more only the number is kept.
+pub const OPEN_MAX: usize = 4_096;
+
+#[derive(Debug, Default)]
+pub(super) struct Port {
+    alive: Option<Evidence>,
+    refused: Witnesses,
+    all_closed: Option<Evidence>,
+    open: HashSet<SocketCookie>,
+    open_unnamed: usize,
+    ended_by_peer: Option<MonotonicNs>,
+}
+
+impl Port {
+    /// The peer answered a dial: it lives.
+    pub(super) fn answered(&mut self, socket: SocketCookie, at: MonotonicNs) {
+        Evidence::note(&mut self.alive, at);
+        self.refused = Witnesses::default();
+        self.all_closed = None;
+        self.ended_by_peer = None;
+        if self.open.len() < OPEN_MAX {
+            self.open.insert(socket);
+        } else {
+            self.open_unnamed += 1;
+        }
+    }
+
+    pub(super) fn refused(&mut self, netns: NetnsCookie, at: MonotonicNs) {
+        self.refused.note(netns, at);
+    }
+
+    /// The peer ended a connection. When it was the last one, and the peer ended the others with it within
+    /// [`TOGETHER`], that is evidence against the peer; a peer that closes one connection after another is tidying up.
+    /// Connections whose handshake was not seen do not count: there may be more of them.
+    pub(super) fn ended_by_peer(&mut self, socket: SocketCookie, at: MonotonicNs) {
+        let known = self.ended(socket);
+        let before = self.ended_by_peer.replace(at);
+        let together = before.is_none_or(|before| {
+            let gap = before.distance(at);
+            gap <= TOGETHER || gap >= LIFETIME
+        });
+        if known && together && self.open.is_empty() && self.open_unnamed == 0 {
+            Evidence::note(&mut self.all_closed, at);
+        }
+    }
+
+    /// A connection ended; returns whether it was known.
+    pub(super) fn ended(&mut self, socket: SocketCookie) -> bool {
+        if self.open.remove(&socket) {
+            return true;
+        }
+        let unnamed = self.open_unnamed > 0;
+        self.open_unnamed = self.open_unnamed.saturating_sub(1);
+        unnamed
+    }
+
+    /// Sightings were lost: which connections are open is no longer known.
+    pub(super) fn forget_connections(&mut self) {
+        self.open.clear();
+        self.open_unnamed = 0;
+    }
+
+    pub(super) fn standing(&self, netns: Option<NetnsCookie>, now: MonotonicNs) -> Standing {
+        let own = netns.filter(|netns| netns.is_known());
+        let alive = holding(self.alive, now).map(|evidence| Standing {
+            at: evidence.last(),
+            ..evidence.standing(Verdict::Alive, Reason::Handshake)
+        });
+        let all_closed = holding(self.all_closed, now).map(|it| it.standing(Verdict::Suspect, Reason::AllClosed));
+        Standing::UNKNOWN
+            .or_graver(alive)
+            .or_graver(all_closed)
+            .or_graver(self.refused.standing(own, now, Reason::Refused))
+    }
+
+    pub(super) fn sweep(&mut self, now: MonotonicNs) {
+        self.refused.sweep(now);
+        sweep(&mut self.alive, now);
+        sweep(&mut self.all_closed, now);
+        self.ended_by_peer = self.ended_by_peer.filter(|at| now.since(*at) < LIFETIME);
+    }
+
+    pub(super) fn expires(&self) -> Option<MonotonicNs> {
+        let ended = self.ended_by_peer.map(|at| at + LIFETIME);
+        let slots = self.alive.iter().chain(&self.all_closed).map(Evidence::expires);
+        slots.chain(self.refused.expires()).chain(ended).min()
+    }
+
+    /// Whether nothing is known.
+    pub(super) fn is_empty(&self) -> bool {
+        self.expires().is_none() && self.open.is_empty() && self.open_unnamed == 0
+    }
+
+    /// How many facts are remembered: the measure of its memory.
+    pub(super) fn len(&self) -> usize {
+        self.open.len() + self.refused.len()
+    }
+}
