@@ -1,0 +1,138 @@
+//! The lab's own processes: this binary again, with another subcommand, inside a namespace. None outlives the lab, and
+//! only processes started here are ever signalled.
+
+use std::process::{ExitStatus, Stdio};
+
+use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout};
+
+use crate::net::Host;
+
+/// Ties this process to the lab that started it: the kernel kills it when its parent ends.
+///
+/// # Errors
+/// When the parent is already gone.
+pub fn die_with_parent(parent: u32) -> anyhow::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL)).context("PR_SET_PDEATHSIG")?;
+    // The parent may have died before the line above: then this process has already been given to another.
+    let expected = i32::try_from(parent).ok().and_then(Pid::from_raw);
+    if expected.is_none() || getppid() != expected {
+        bail!("the lab that started this process is gone");
+    }
+    Ok(())
+}
+
+/// A process of the lab, spoken to in lines. Killed when dropped.
+#[derive(Debug)]
+pub struct LabProcess {
+    name: String,
+    child: Child,
+    stdin: ChildStdin,
+    stdout: Lines<BufReader<ChildStdout>>,
+}
+
+impl LabProcess {
+    /// Starts `obit-lab SUBCOMMAND --parent <this process> ARGUMENTS…` in the namespace of `host`. Its standard error
+    /// is the lab's.
+    ///
+    /// # Errors
+    /// When the process cannot be started.
+    pub fn start(host: &Host, subcommand: &str, arguments: &[String]) -> anyhow::Result<Self> {
+        let executable = std::env::current_exe().context("the path of this program")?;
+        let mut command = host.command(executable.as_os_str());
+        let mut child = command
+            .args([subcommand, "--parent", &std::process::id().to_string()])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("{subcommand} in {}", host.namespace))?;
+        let stdin = child.stdin.take().context("a child's standard input")?;
+        let stdout = child.stdout.take().context("a child's standard output")?;
+        Ok(Self {
+            name: host.role.clone(),
+            child,
+            stdin,
+            stdout: BufReader::new(stdout).lines(),
+        })
+    }
+
+    /// What it is in the lab: "client", "pod-0", …
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its pid, until it has been waited for.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// The next line it prints.
+    ///
+    /// # Errors
+    /// When it ends instead.
+    pub async fn line(&mut self) -> anyhow::Result<String> {
+        match self.stdout.next_line().await? {
+            Some(line) => Ok(line),
+            None => bail!(
+                "{} ended unexpectedly ({}); what it said is above",
+                self.name,
+                self.child.wait().await?
+            ),
+        }
+    }
+
+    /// Waits for the line `expected`.
+    ///
+    /// # Errors
+    /// When it prints something else or ends.
+    pub async fn expect(&mut self, expected: &str) -> anyhow::Result<()> {
+        let line = self.line().await?;
+        if line == expected {
+            Ok(())
+        } else {
+            bail!("{} said {line:?} instead of {expected:?}", self.name)
+        }
+    }
+
+    /// Sends it a line.
+    ///
+    /// # Errors
+    /// When it no longer reads.
+    pub async fn tell(&mut self, line: &str) -> anyhow::Result<()> {
+        self.stdin
+            .write_all(format!("{line}\n").as_bytes())
+            .await
+            .with_context(|| format!("{} does not listen", self.name))
+    }
+
+    /// SIGKILLs it and waits until it is gone.
+    ///
+    /// # Errors
+    /// When it had ended before, or cannot be killed.
+    pub async fn kill(&mut self) -> anyhow::Result<ExitStatus> {
+        self.child.start_kill().with_context(|| format!("kill {}", self.name))?;
+        Ok(self.child.wait().await?)
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
+        Ok(self.child.wait().await?)
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub fn exit(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+}

@@ -1,0 +1,165 @@
+//! The command line: the scenarios for people, and the roles of the lab's own processes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::dns::DnsArgs;
+use crate::pod::PodArgs;
+use crate::run::{Settings, beside_this_binary};
+use crate::workload::{ClientArgs, ClientKind};
+
+/// Pods of every run, as in the article.
+const PODS: usize = 5;
+
+/// When a client that hangs is stopped.
+const BOUND: Duration = Duration::from_secs(60);
+
+/// Pods in network namespaces, the article's workload, and what becomes of it when a pod dies. Needs root, iproute2 and
+/// nft; changes nothing outside its own namespaces.
+#[derive(Debug, clap::Parser)]
+#[command(name = "obit-lab", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the lab can do.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Nothing happens: what the other scenarios are compared with.
+    Steady(LabArgs),
+    /// 1 s after the start a pod is SIGKILLed; 0.2 s it refuses, then it is silent, after 20 s unreachable.
+    Kill(LabArgs),
+    /// 1 s after the start a pod vanishes in silence, with calls in flight.
+    Blackhole(LabArgs),
+    /// Kill and blackhole for every client, side by side, and what they show in one sentence.
+    Demo(LabArgs),
+    /// A pod (one of the lab's own processes).
+    #[command(hide = true)]
+    Pod(PodArgs),
+    /// The DNS server (one of the lab's own processes).
+    #[command(hide = true)]
+    Dns(DnsArgs),
+    /// The workload (one of the lab's own processes).
+    #[command(hide = true)]
+    Client(ClientArgs),
+}
+
+/// What is the same for every scenario.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LabArgs {
+    /// A client to measure; repeat it for several. All of them unless given.
+    #[arg(long = "client", value_name = "NAME")]
+    pub clients: Vec<ClientKind>,
+    /// One line of JSON a client on standard output, instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// Callers.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub concurrency: u64,
+    /// Calls each caller makes.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub requests: u64,
+    /// Chooses the victims; another one each time unless given.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Do not mark calls as idempotent: then nobody may repeat a call that may have been processed.
+    #[arg(long)]
+    pub not_idempotent: bool,
+    /// The `obit` binary; the one beside this program unless given.
+    #[arg(long, value_name = "PATH")]
+    pub monitor: Option<PathBuf>,
+}
+
+impl LabArgs {
+    /// The clients to measure, each once, in the order given.
+    #[must_use]
+    pub fn clients(&self) -> Vec<ClientKind> {
+        if self.clients.is_empty() {
+            return ClientKind::ALL.to_vec();
+        }
+        let mut clients = Vec::new();
+        for client in &self.clients {
+            if !clients.contains(client) {
+                clients.push(*client);
+            }
+        }
+        clients
+    }
+
+    /// The settings of the runs; `seed` is used unless one was given.
+    ///
+    /// # Errors
+    /// When this program's own path is unknown.
+    pub fn settings(&self, seed: u64) -> anyhow::Result<Settings> {
+        Ok(Settings {
+            pods: PODS,
+            concurrency: self.concurrency,
+            requests: self.requests,
+            seed: self.seed.unwrap_or(seed),
+            idempotent: !self.not_idempotent,
+            bound: BOUND,
+            monitor: self.monitor.clone().map_or_else(beside_this_binary, Ok)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Result<Cli, String> {
+        Cli::try_parse_from([&["obit-lab"], arguments].concat()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_article_s_workload_is_the_default() {
+        let Ok(Cli {
+            command: Command::Kill(args),
+        }) = parsed(&["kill"])
+        else {
+            panic!("kill is a command")
+        };
+        assert_eq!(
+            (args.concurrency, args.requests, args.clients()),
+            (500, 300, ClientKind::ALL.to_vec())
+        );
+        let settings = args.settings(7).unwrap();
+        assert_eq!((settings.pods, settings.seed, settings.idempotent), (5, 7, true));
+        assert_eq!(settings.bound, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn clients_are_measured_once_in_the_order_given() {
+        let Ok(Cli {
+            command: Command::Steady(args),
+        }) = parsed(&["steady", "--client", "tonic", "--client", "obit", "--client", "tonic"])
+        else {
+            panic!("steady is a command")
+        };
+        assert_eq!(args.clients(), [ClientKind::Tonic, ClientKind::Obit]);
+    }
+
+    #[test]
+    fn a_wrong_client_is_named_with_the_right_ones() {
+        let error = parsed(&["kill", "--client", "grpc"]).unwrap_err();
+        assert!(
+            error.contains("'grpc'") && error.contains("obit, obit-blind, tonic"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn wrong_numbers_and_flags_are_named() {
+        assert!(
+            parsed(&["kill", "--requests", "0"])
+                .unwrap_err()
+                .contains("0 is not in 1..=100000")
+        );
+        assert!(parsed(&["kill", "--fast"]).unwrap_err().contains("'--fast'"));
+        assert!(parsed(&["explode"]).unwrap_err().contains("'explode'"));
+    }
+}

@@ -1,0 +1,14 @@
+//! The test lab of obit: pods in network namespaces, the article's workload, and reports that tell what a client made
+//! of a dying pod. The whole data path runs in it, from the kernel to the pool.
+
+pub mod child;
+pub mod cli;
+pub mod clock;
+pub mod dns;
+pub mod net;
+pub mod pod;
+pub mod report;
+pub mod run;
+pub mod scenario;
+pub mod session;
+pub mod workload;

@@ -1,0 +1,65 @@
+//! One run: a fresh topology, fresh pods, one client under load, one scenario. What comes out has been checked to be
+//! what it claims, or is an error.
+
+mod monitor;
+mod orchestra;
+mod script;
+mod verify;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use monitor::{MonitorProcess, beside_this_binary};
+pub use orchestra::run;
+pub use script::Performed;
+pub use verify::{Evidence, Refusal, verify};
+
+use crate::pod::Tally;
+use crate::report::{Figures, Quantiles};
+use crate::workload::ClientKind;
+
+/// What all runs of an invocation have in common.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Pods.
+    pub pods: usize,
+    /// Callers.
+    pub concurrency: u64,
+    /// Calls each caller makes.
+    pub requests: u64,
+    /// Chooses the victim.
+    pub seed: u64,
+    /// Whether calls are marked as idempotent.
+    pub idempotent: bool,
+    /// When a run that has not ended is stopped.
+    pub bound: Duration,
+    /// The `obit` binary.
+    pub monitor: PathBuf,
+}
+
+/// A run that was what it claims to be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// The scenario's name.
+    pub scenario: &'static str,
+    /// The client.
+    pub client: ClientKind,
+    /// Calls asked for.
+    pub asked: u64,
+    /// What the trace says.
+    pub figures: Figures,
+    /// The pod that died.
+    pub victim: Option<String>,
+    /// Calls the victim had received and not answered when it died.
+    pub in_flight_on_victim: Option<u64>,
+    /// When the victim died, after the start.
+    pub death_ns: Option<u64>,
+    /// From the death to the victim's departure from the client's rotation.
+    pub evicted_after_ns: Option<u64>,
+    /// From the kernel's events to the notices handled in the client.
+    pub event_to_client: Option<Quantiles>,
+    /// What the pods say of the calls.
+    pub tally: Tally,
+    /// Whether it was stopped at the bound.
+    pub stopped: bool,
+}

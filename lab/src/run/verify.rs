@@ -1,0 +1,362 @@
+//! Refuses runs that are not what they claim. A number from a run whose victim lived on is worse than none.
+
+use std::time::Duration;
+
+use super::Performed;
+use crate::scenario::{Action, Scenario};
+use crate::workload::{Call, Outcome};
+
+/// A step may be this late: later, the scenario is another one.
+const TOLERANCE: Duration = Duration::from_millis(250);
+
+/// SIGKILL.
+const KILLED: i32 = 9;
+
+/// Why a run is not recorded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The victim did not die, or not of its kill.
+    #[error("refused: the victim outlived its death: {0}")]
+    VictimOutlived(String),
+    /// A process that should have lived on ended.
+    #[error("refused: {0} died, and was not meant to")]
+    Died(String),
+    /// The network failed in a way the scenario does not have.
+    #[error("refused: the client met an error this scenario does not have: {0}")]
+    Stray(String),
+    /// The client made fewer calls than asked for.
+    #[error("refused: {made} calls were made, {asked} were asked for")]
+    FewerCalls {
+        /// Calls asked for.
+        asked: u64,
+        /// Calls made.
+        made: u64,
+    },
+    /// The workload ended before the death.
+    #[error(
+        "refused: the workload ended {ended_ms} ms after its start, before the death at {death_ms} ms: ask for more calls"
+    )]
+    Unharmed {
+        /// When the workload ended.
+        ended_ms: u64,
+        /// When the death was planned.
+        death_ms: u64,
+    },
+    /// A step happened too late.
+    #[error("refused: {action:?} came {late_ms} ms late: the machine is too busy")]
+    Late {
+        /// What.
+        action: Action,
+        /// How late.
+        late_ms: u64,
+    },
+    /// The victim died with nothing to lose.
+    #[error("refused: no call was in flight on the victim when it died")]
+    NothingInFlight,
+}
+
+/// What is known of a run.
+#[derive(Debug, Clone)]
+pub struct Evidence<'a> {
+    /// What was to happen.
+    pub scenario: &'a Scenario,
+    /// Calls asked for.
+    pub asked: u64,
+    /// When the workload started.
+    pub start_ns: u64,
+    /// Every call.
+    pub calls: &'a [Call],
+    /// The error texts, by class.
+    pub classes: &'a [String],
+    /// Whether the run was stopped at its bound.
+    pub stopped: bool,
+    /// What was done.
+    pub performed: &'a [Performed],
+    /// The victim's number among the pods.
+    pub victim: Option<u8>,
+    /// The signal that ended the victim's process.
+    pub killed_by: Option<i32>,
+    /// Calls received and not answered by the victim at its death.
+    pub in_flight: Option<u64>,
+    /// Processes that ended and were not killed by the script.
+    pub died: &'a [String],
+}
+
+/// Accepts a run that is what it claims.
+///
+/// # Errors
+/// The first reason to refuse it.
+pub fn verify(evidence: &Evidence<'_>) -> Result<(), Refusal> {
+    if let Some(process) = evidence.died.first() {
+        return Err(Refusal::Died(process.clone()));
+    }
+    let made = evidence.calls.len() as u64;
+    if made > evidence.asked || (made < evidence.asked && !evidence.stopped) {
+        return Err(Refusal::FewerCalls {
+            asked: evidence.asked,
+            made,
+        });
+    }
+    for step in evidence.performed {
+        let late = Duration::from_nanos(step.until_ns.saturating_sub(step.planned_ns));
+        if late > TOLERANCE {
+            return Err(Refusal::Late {
+                action: step.action,
+                late_ms: milliseconds(late),
+            });
+        }
+    }
+    death(evidence)?;
+    stray(evidence)
+}
+
+/// The victim died as planned, of what was planned, and with work to lose.
+fn death(evidence: &Evidence<'_>) -> Result<(), Refusal> {
+    let Some(planned) = evidence.scenario.death() else {
+        return Ok(());
+    };
+    let Some(death) = evidence.performed.first() else {
+        let ended_ns = evidence
+            .calls
+            .iter()
+            .map(|call| call.end_ns)
+            .max()
+            .unwrap_or(evidence.start_ns);
+        return Err(Refusal::Unharmed {
+            ended_ms: milliseconds(Duration::from_nanos(ended_ns.saturating_sub(evidence.start_ns))),
+            death_ms: milliseconds(planned.at),
+        });
+    };
+    if death.action == Action::Kill && evidence.killed_by != Some(KILLED) {
+        return Err(Refusal::VictimOutlived(format!(
+            "its process ended by signal {:?}",
+            evidence.killed_by
+        )));
+    }
+    let victim = evidence.victim;
+    let undead = |call: &&Call| {
+        matches!(call.outcome, Outcome::Answered(pod) if Some(pod) == victim) && call.start_ns > death.until_ns
+    };
+    let answered = evidence.calls.iter().filter(undead).count();
+    if answered > 0 {
+        return Err(Refusal::VictimOutlived(format!(
+            "it answered {answered} calls made after it"
+        )));
+    }
+    if evidence.in_flight == Some(0) {
+        return Err(Refusal::NothingInFlight);
+    }
+    Ok(())
+}
+
+/// No failure belongs to another scenario.
+fn stray(evidence: &Evidence<'_>) -> Result<(), Refusal> {
+    let kinds: Vec<_> = evidence.classes.iter().map(|text| Unreachable::in_text(text)).collect();
+    let allowed_ns = evidence.scenario.unreachable_from().map_or(u64::MAX, |from| {
+        evidence
+            .start_ns
+            .saturating_add(u64::try_from(from.as_nanos()).unwrap_or(u64::MAX))
+    });
+    for call in evidence.calls {
+        let Outcome::Failed(class) = call.outcome else { continue };
+        let stray = match kinds.get(usize::from(class)).copied().flatten() {
+            Some(Unreachable::Network) => true,
+            Some(Unreachable::Host) => call.end_ns < allowed_ns,
+            None => false,
+        };
+        if stray {
+            return Err(Refusal::Stray(evidence.classes[usize::from(class)].clone()));
+        }
+    }
+    Ok(())
+}
+
+/// Errors that say there is no way to a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unreachable {
+    /// `ENETUNREACH`: in no scenario, the lab's own network is broken.
+    Network,
+    /// `EHOSTUNREACH`: only once the scenario says so.
+    Host,
+}
+
+impl Unreachable {
+    fn in_text(text: &str) -> Option<Self> {
+        let text = text.to_ascii_lowercase();
+        if text.contains("network is unreachable") || text.contains("os error 101") {
+            Some(Self::Network)
+        } else if text.contains("no route to host") || text.contains("os error 113") {
+            Some(Self::Host)
+        } else {
+            None
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{BLACKHOLE, KILL, STEADY};
+
+    const MS: u64 = 1_000_000;
+
+    fn call(start_ms: u64, end_ms: u64, outcome: Outcome) -> Call {
+        Call {
+            start_ns: start_ms * MS,
+            end_ns: end_ms * MS,
+            outcome,
+        }
+    }
+
+    fn performed(action: Action, planned_ms: u64, until_ms: u64) -> Performed {
+        Performed {
+            action,
+            planned_ns: planned_ms * MS,
+            from_ns: planned_ms * MS,
+            until_ns: until_ms * MS,
+        }
+    }
+
+    /// A kill of pod 1 that is what it claims.
+    struct Sound {
+        scenario: &'static Scenario,
+        asked: u64,
+        calls: Vec<Call>,
+        classes: Vec<String>,
+        stopped: bool,
+        performed: Vec<Performed>,
+        killed_by: Option<i32>,
+        in_flight: Option<u64>,
+        died: Vec<String>,
+    }
+
+    /// Judges a sound kill after `spoil` changed it.
+    fn judged(spoil: impl FnOnce(&mut Sound)) -> Result<(), Refusal> {
+        let mut run = Sound {
+            scenario: &KILL,
+            asked: 3,
+            calls: vec![
+                call(0, 900, Outcome::Answered(1)),
+                call(950, 1_003, Outcome::Failed(0)),
+                call(1_003, 1_500, Outcome::Answered(0)),
+            ],
+            classes: vec!["Unknown: transport error <- connection reset".into()],
+            stopped: false,
+            performed: vec![
+                performed(Action::Kill, 1_000, 1_002),
+                performed(Action::Silence, 1_200, 1_204),
+            ],
+            killed_by: Some(9),
+            in_flight: Some(1),
+            died: vec![],
+        };
+        spoil(&mut run);
+        verify(&Evidence {
+            scenario: run.scenario,
+            asked: run.asked,
+            start_ns: 0,
+            calls: &run.calls,
+            classes: &run.classes,
+            stopped: run.stopped,
+            performed: &run.performed,
+            victim: Some(1),
+            killed_by: run.killed_by,
+            in_flight: run.in_flight,
+            died: &run.died,
+        })
+    }
+
+    #[test]
+    fn a_run_that_is_what_it_claims_is_accepted() {
+        assert_eq!(judged(|_| ()), Ok(()));
+    }
+
+    #[test]
+    fn a_victim_that_was_not_killed_is_refused() {
+        for signal in [None, Some(15)] {
+            let refused = judged(|run| run.killed_by = signal);
+            assert!(matches!(refused, Err(Refusal::VictimOutlived(_))), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_victim_that_answers_calls_made_after_its_death_is_refused() {
+        let refused = judged(|run| run.calls[2].outcome = Outcome::Answered(1));
+        assert_eq!(
+            refused,
+            Err(Refusal::VictimOutlived("it answered 1 calls made after it".into()))
+        );
+        // Asked before and answered just after is an answer that was on its way.
+        assert_eq!(judged(|run| run.calls[1].outcome = Outcome::Answered(1)), Ok(()));
+    }
+
+    #[test]
+    fn the_death_of_another_process_is_refused() {
+        let refused = judged(|run| run.died = vec!["pod-3".into()]);
+        assert_eq!(refused, Err(Refusal::Died("pod-3".into())));
+    }
+
+    #[test]
+    fn fewer_calls_than_asked_for_are_refused_unless_the_run_was_stopped() {
+        let refused = |asked| Err(Refusal::FewerCalls { asked, made: 3 });
+        assert_eq!(judged(|run| run.asked = 4), refused(4));
+        assert_eq!(judged(|run| (run.asked, run.stopped) = (4, true)), Ok(()));
+        assert_eq!(judged(|run| run.asked = 2), refused(2));
+    }
+
+    #[test]
+    fn a_workload_that_ended_before_the_death_is_refused() {
+        let refused = judged(|run| (run.performed, run.in_flight) = (vec![], None));
+        assert_eq!(
+            refused,
+            Err(Refusal::Unharmed {
+                ended_ms: 1_500,
+                death_ms: 1_000
+            })
+        );
+    }
+
+    #[test]
+    fn a_death_that_came_late_is_refused() {
+        let refused = judged(|run| run.performed = vec![performed(Action::Kill, 1_000, 1_251)]);
+        assert_eq!(
+            refused,
+            Err(Refusal::Late {
+                action: Action::Kill,
+                late_ms: 251
+            })
+        );
+    }
+
+    #[test]
+    fn a_death_without_calls_in_flight_is_refused() {
+        assert_eq!(judged(|run| run.in_flight = Some(0)), Err(Refusal::NothingInFlight));
+    }
+
+    #[test]
+    fn an_unreachable_network_is_refused_in_every_scenario() {
+        let text = "Unavailable: tcp connect error <- Network is unreachable (os error 101)";
+        for scenario in [&STEADY, &KILL, &BLACKHOLE] {
+            let refused = judged(|run| (run.scenario, run.classes) = (scenario, vec![text.into()]));
+            assert_eq!(refused, Err(Refusal::Stray(text.into())), "{}", scenario.name);
+        }
+    }
+
+    #[test]
+    fn an_unreachable_host_is_refused_before_the_scenario_makes_it_so() {
+        let text = "Unavailable: No route to host (os error 113)";
+        assert_eq!(
+            judged(|run| run.classes = vec![text.into()]),
+            Err(Refusal::Stray(text.into()))
+        );
+        let late = |run: &mut Sound| {
+            run.classes = vec![text.into()];
+            run.calls[1].end_ns = 21_500 * MS;
+        };
+        assert_eq!(judged(late), Ok(()));
+    }
+}

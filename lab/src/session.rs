@@ -1,0 +1,131 @@
+//! An invocation: for each client its own steady run, then the scenario, then the report. Progress goes to standard
+//! error, results to standard output.
+
+use anyhow::Context as _;
+
+use crate::cli::LabArgs;
+use crate::clock::monotonic_ns;
+use crate::net::{require_root, require_tools, sweep};
+use crate::report::{Compared, Line, sentence, table};
+use crate::run::{Run, Settings, run};
+use crate::scenario::{BLACKHOLE, KILL, STEADY, Scenario};
+use crate::workload::ClientKind;
+
+/// Runs `scenario` for each client and reports.
+///
+/// # Errors
+/// When the lab cannot be built or a run is refused.
+pub async fn scenario(scenario: &'static Scenario, args: &LabArgs) -> anyhow::Result<()> {
+    let settings = prepare(args)?;
+    let mut runs = Vec::new();
+    for client in args.clients() {
+        for compared in compare(&[scenario], client, &settings).await? {
+            if args.json {
+                println!(
+                    "{}",
+                    serde_json::to_string(&Line::of(&compared.run, compared.steady_ns))?
+                );
+            }
+            runs.push(compared);
+        }
+    }
+    if !args.json {
+        print!("{}", table(&runs));
+    }
+    Ok(())
+}
+
+/// Runs kill and blackhole for each client, prints them side by side, and says what they show.
+///
+/// # Errors
+/// As [`scenario`].
+pub async fn demo(args: &LabArgs) -> anyhow::Result<()> {
+    let settings = prepare(args)?;
+    let mut runs = Vec::new();
+    for client in args.clients() {
+        runs.extend(compare(&[&KILL, &BLACKHOLE], client, &settings).await?);
+    }
+    for scenario in [&KILL, &BLACKHOLE] {
+        let runs: Vec<_> = runs
+            .iter()
+            .filter(|compared| compared.run.scenario == scenario.name)
+            .cloned()
+            .collect();
+        if args.json {
+            for compared in &runs {
+                println!(
+                    "{}",
+                    serde_json::to_string(&Line::of(&compared.run, compared.steady_ns))?
+                );
+            }
+        } else {
+            println!("{}: {}\n\n{}", scenario.name, scenario.summary, table(&runs));
+        }
+    }
+    if !args.json {
+        println!("In short: {}", sentence(&runs));
+    }
+    Ok(())
+}
+
+/// Checks what the lab needs and removes what dead labs left.
+pub(crate) fn prepare(args: &LabArgs) -> anyhow::Result<Settings> {
+    require_root()?;
+    require_tools()?;
+    for name in sweep()? {
+        eprintln!("removed {name}, left behind by a lab that was killed");
+    }
+    let settings = args.settings(monotonic_ns())?;
+    eprintln!(
+        "{} callers x {} calls, {} pods, seed {}{}",
+        settings.concurrency,
+        settings.requests,
+        settings.pods,
+        settings.seed,
+        if settings.idempotent {
+            ""
+        } else {
+            ", calls not marked as idempotent"
+        }
+    );
+    Ok(settings)
+}
+
+/// The client's own steady run, then each of `scenarios`.
+async fn compare(
+    scenarios: &[&'static Scenario],
+    client: ClientKind,
+    settings: &Settings,
+) -> anyhow::Result<Vec<Compared>> {
+    let steady = observed(&STEADY, client, settings).await?;
+    let steady_ns = Some(steady.figures.elapsed_ns);
+    let mut runs = Vec::new();
+    for scenario in scenarios {
+        let run = if **scenario == STEADY {
+            steady.clone()
+        } else {
+            observed(scenario, client, settings).await?
+        };
+        runs.push(Compared { run, steady_ns });
+    }
+    Ok(runs)
+}
+
+/// One run, with its progress on standard error.
+async fn observed(scenario: &'static Scenario, client: ClientKind, settings: &Settings) -> anyhow::Result<Run> {
+    eprint!("{} {} ... ", client.name(), scenario.name);
+    let run = run(scenario, client, settings)
+        .await
+        .with_context(|| format!("{} {}", client.name(), scenario.name));
+    match &run {
+        Ok(run) => eprintln!(
+            "{}.{:03} s, {} answered, {} failed",
+            run.figures.elapsed_ns / 1_000_000_000,
+            run.figures.elapsed_ns / 1_000_000 % 1_000,
+            run.figures.success,
+            run.figures.fail
+        ),
+        Err(_) => eprintln!("not recorded"),
+    }
+    run
+}

@@ -1,0 +1,93 @@
+//! The client libraries the lab compares. Each becomes a transport under the same generated client.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tonic::transport::{Channel, Endpoint};
+
+use super::load::{Done, Transport, apply, warm_up};
+use super::process::rendezvous;
+use super::{ClientArgs, Observations};
+use crate::pod::proto::CallRequest;
+use crate::pod::proto::demo_client::DemoClient;
+
+/// A client the lab can measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]
+pub enum ClientKind {
+    /// obit's whole client, with a monitor on its node.
+    Obit,
+    /// The same client without a monitor.
+    ObitBlind,
+    /// tonic's own balancer, `Channel::balance_list`, as it comes.
+    Tonic,
+}
+
+impl ClientKind {
+    /// Every client.
+    pub const ALL: [Self; 3] = [Self::Obit, Self::ObitBlind, Self::Tonic];
+
+    /// What it is called on the command line and in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Obit => "obit",
+            Self::ObitBlind => "obit-blind",
+            Self::Tonic => "tonic",
+        }
+    }
+
+    /// Whether it listens to a monitor.
+    #[must_use]
+    pub fn needs_monitor(self) -> bool {
+        self == Self::Obit
+    }
+}
+
+/// How long a client may take to open its connections.
+const WARM_UP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Marks a call for clients that may repeat it.
+pub(super) fn mark_idempotent(_request: &mut tonic::Request<CallRequest>) {}
+
+/// Builds the client, warms it up, and applies the load.
+pub(super) async fn drive(args: &ClientArgs) -> anyhow::Result<(Done, Observations)> {
+    match args.client {
+        ClientKind::Tonic => {
+            let done = drive_transport(balance_list(&args.pods)?, args).await?;
+            Ok((done, Observations::default()))
+        }
+        ClientKind::Obit | ClientKind::ObitBlind => anyhow::bail!("not yet"),
+    }
+}
+
+async fn drive_transport<T: Transport>(transport: T, args: &ClientArgs) -> anyhow::Result<Done> {
+    let client = DemoClient::new(transport);
+    warm_up(&client, args.pods.len(), WARM_UP_PATIENCE).await?;
+    rendezvous().await?;
+    Ok(apply(&client, args.load()).await)
+}
+
+/// tonic's balancer over a fixed list: it resolves no names, so it gets the addresses.
+fn balance_list(pods: &[SocketAddr]) -> anyhow::Result<Channel> {
+    let endpoints = pods.iter().map(|pod| Endpoint::from_shared(format!("http://{pod}")));
+    let endpoints = endpoints
+        .collect::<Result<Vec<_>, _>>()
+        .context("the pods' addresses")?;
+    Ok(Channel::balance_list(endpoints.into_iter()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum as _;
+
+    use super::*;
+
+    #[test]
+    fn clients_are_called_on_the_command_line_what_they_are_called_in_reports() {
+        for kind in ClientKind::ALL {
+            assert_eq!(ClientKind::from_str(kind.name(), false), Ok(kind));
+        }
+        assert_eq!(ClientKind::value_variants(), ClientKind::ALL);
+    }
+}

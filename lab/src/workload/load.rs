@@ -1,0 +1,209 @@
+//! The article's workload: a number of callers, each asking again as soon as it has its answer, through one generated
+//! client, whatever transport it stands on.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::client::GrpcService;
+
+use super::classes::describe;
+use super::{Call, Classes, Outcome};
+use crate::clock::monotonic_ns;
+use crate::pod::WARM_UP;
+use crate::pod::proto::CallRequest;
+use crate::pod::proto::demo_client::DemoClient;
+
+/// What tonic's generated client can stand on, for callers on any thread.
+pub trait Transport:
+    GrpcService<Body, ResponseBody: TransportBody, Error: Into<tonic::codegen::StdError>, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<T> Transport for T where
+    T: GrpcService<Body, ResponseBody: TransportBody, Error: Into<tonic::codegen::StdError>, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// The response body of a [`Transport`].
+pub trait TransportBody:
+    http_body::Body<Data = bytes::Bytes, Error: Into<tonic::codegen::StdError> + Send> + Send + 'static
+{
+}
+
+impl<B> TransportBody for B where
+    B: http_body::Body<Data = bytes::Bytes, Error: Into<tonic::codegen::StdError> + Send> + Send + 'static
+{
+}
+
+/// How much is asked, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    /// Callers.
+    pub concurrency: u64,
+    /// Calls each caller makes.
+    pub requests: u64,
+    /// Whether calls are marked as idempotent for clients that look at it.
+    pub idempotent: bool,
+    /// When a run that has not ended is stopped.
+    pub bound: Duration,
+}
+
+/// What became of a load.
+#[derive(Debug)]
+pub struct Done {
+    /// When the first call was made.
+    pub start_ns: u64,
+    /// Every call made.
+    pub calls: Vec<Call>,
+    /// The error texts, by class.
+    pub classes: Vec<String>,
+    /// Whether the run was stopped at the bound.
+    pub stopped: bool,
+}
+
+/// Calls until each of `pods` pods has answered, so that every client starts with its connections open.
+///
+/// # Errors
+/// When one has not answered within `patience`.
+pub(super) async fn warm_up<T: Transport>(
+    client: &DemoClient<T>,
+    pods: usize,
+    patience: Duration,
+) -> anyhow::Result<()> {
+    let mut seen = vec![false; pods];
+    let mut last = String::from("no call ended");
+    let warming = async {
+        while seen.contains(&false) {
+            let mut calls = JoinSet::new();
+            for _ in 0..10 * pods {
+                let client = client.clone();
+                calls.spawn(async move { call(client, WARM_UP, true).await });
+            }
+            while let Some(answer) = calls.join_next().await {
+                match answer? {
+                    Ok(pod) => {
+                        if let Some(seen) = seen.get_mut(usize::from(pod)) {
+                            *seen = true;
+                        }
+                    }
+                    Err(status) => last = describe(&status),
+                }
+            }
+        }
+        anyhow::Ok(())
+    };
+    match tokio::time::timeout(patience, warming).await {
+        Ok(result) => result,
+        Err(_) => anyhow::bail!(
+            "warm-up: only {} of {pods} pods answered within {patience:?}; last failure: {last}",
+            seen.iter().filter(|seen| **seen).count()
+        ),
+    }
+}
+
+/// Applies `load` to `client`. Returns when all calls have ended or at the bound.
+pub(super) async fn apply<T: Transport>(client: &DemoClient<T>, load: Load) -> Done {
+    let classes = Arc::new(Mutex::new(Classes::default()));
+    let mut callers = JoinSet::new();
+    let mut traces = Vec::new();
+    let start_ns = monotonic_ns();
+    for caller in 0..load.concurrency {
+        let trace = Arc::new(Mutex::new(Vec::with_capacity(
+            usize::try_from(load.requests).unwrap_or(0),
+        )));
+        traces.push(trace.clone());
+        let ids = caller * load.requests..(caller + 1) * load.requests;
+        callers.spawn(ask(client.clone(), ids, load.idempotent, trace, classes.clone()));
+    }
+    let all = async { while callers.join_next().await.is_some() {} };
+    let stopped = tokio::time::timeout(load.bound, all).await.is_err();
+    callers.shutdown().await;
+    let stop_ns = monotonic_ns();
+    let mut calls = Vec::with_capacity(usize::try_from(load.concurrency * load.requests).unwrap_or(0));
+    for trace in traces {
+        calls.append(&mut trace.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+    for call in &mut calls {
+        if call.outcome == Outcome::Hung {
+            call.end_ns = stop_ns;
+        }
+    }
+    let classes = std::mem::take(&mut *classes.lock().unwrap_or_else(PoisonError::into_inner)).into_texts();
+    Done {
+        start_ns,
+        calls,
+        classes,
+        stopped,
+    }
+}
+
+/// One caller.
+async fn ask<T: Transport>(
+    client: DemoClient<T>,
+    ids: std::ops::Range<u64>,
+    idempotent: bool,
+    trace: Arc<Mutex<Vec<Call>>>,
+    classes: Arc<Mutex<Classes>>,
+) {
+    for id in ids {
+        let start_ns = monotonic_ns();
+        let record = |call: Call, first: bool| {
+            let mut trace = trace.lock().unwrap_or_else(PoisonError::into_inner);
+            if first {
+                trace.push(call);
+            } else if let Some(last) = trace.last_mut() {
+                *last = call;
+            }
+        };
+        // Hung until it ends: a caller stopped at the bound leaves its last call so.
+        record(
+            Call {
+                start_ns,
+                end_ns: start_ns,
+                outcome: Outcome::Hung,
+            },
+            true,
+        );
+        let answer = call(client.clone(), id, idempotent).await;
+        let end_ns = monotonic_ns();
+        let outcome = match answer {
+            Ok(pod) => Outcome::Answered(pod),
+            Err(status) => Outcome::Failed(
+                classes
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .class(&describe(&status)),
+            ),
+        };
+        record(
+            Call {
+                start_ns,
+                end_ns,
+                outcome,
+            },
+            false,
+        );
+    }
+}
+
+/// One call; the number of the pod that answered.
+async fn call<T: Transport>(mut client: DemoClient<T>, id: u64, idempotent: bool) -> Result<u8, Status> {
+    let mut request = tonic::Request::new(CallRequest { id });
+    if idempotent {
+        super::mark_idempotent(&mut request);
+    }
+    let response = client.call(request).await?.into_inner();
+    let number = response.pod.strip_prefix("pod-").and_then(|number| number.parse().ok());
+    number.ok_or_else(|| Status::data_loss(format!("answered by {:?}, which is no pod", response.pod)))
+}

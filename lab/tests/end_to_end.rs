@@ -1,0 +1,1 @@
+//! The lab on real namespaces. Needs root, iproute2 and nft.
