@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::dns::DnsArgs;
+use crate::latency::{DeathsArgs, LatencySettings, PeerArgs};
 use crate::pod::PodArgs;
 use crate::run::{Settings, beside_this_binary};
 use crate::workload::{ClientArgs, ClientKind};
@@ -33,6 +34,8 @@ pub enum Command {
     Kill(LabArgs),
     /// 1 s after the start a pod vanishes in silence, with calls in flight.
     Blackhole(LabArgs),
+    /// Isolated deaths without load: how long from the kernel's event to the client.
+    Latency(LatencyArgs),
     /// Kill and blackhole for every client, side by side, and what they show in one sentence.
     Demo(LabArgs),
     /// A pod (one of the lab's own processes).
@@ -44,6 +47,12 @@ pub enum Command {
     /// The workload (one of the lab's own processes).
     #[command(hide = true)]
     Client(ClientArgs),
+    /// A peer that dies on request (one of the lab's own processes).
+    #[command(hide = true)]
+    Peer(PeerArgs),
+    /// The client of the latency scenario (one of the lab's own processes).
+    #[command(hide = true)]
+    Deaths(DeathsArgs),
 }
 
 /// What is the same for every scenario.
@@ -70,6 +79,48 @@ pub struct LabArgs {
     /// The `obit` binary; the one beside this program unless given.
     #[arg(long, value_name = "PATH")]
     pub monitor: Option<PathBuf>,
+}
+
+/// What the latency scenario can be told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LatencyArgs {
+    /// A client to measure; only `obit` hears of deaths.
+    #[arg(long = "client", value_name = "NAME", value_parser = hears_of_deaths)]
+    pub clients: Vec<ClientKind>,
+    /// One line of JSON on standard output, instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// Deaths, a quarter of each kind.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(4..=16_000))]
+    pub trials: u16,
+    /// For the pauses between deaths; another one each time unless given.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// The `obit` binary; the one beside this program unless given.
+    #[arg(long, value_name = "PATH")]
+    pub monitor: Option<PathBuf>,
+}
+
+impl LatencyArgs {
+    /// The settings of the run; `seed` is used unless one was given.
+    ///
+    /// # Errors
+    /// When this program's own path is unknown.
+    pub fn settings(&self, seed: u64) -> anyhow::Result<LatencySettings> {
+        Ok(LatencySettings {
+            trials: self.trials,
+            seed: self.seed.unwrap_or(seed),
+            monitor: self.monitor.clone().map_or_else(beside_this_binary, Ok)?,
+        })
+    }
+}
+
+/// Clients other than obit know no kernel events: measuring them would measure nothing.
+fn hears_of_deaths(name: &str) -> Result<ClientKind, String> {
+    match <ClientKind as clap::ValueEnum>::from_str(name, false) {
+        Ok(kind) if kind.needs_monitor() => Ok(kind),
+        _ => Err("the latency scenario measures only obit: no other client hears of the kernel's events".into()),
+    }
 }
 
 impl LabArgs {
@@ -161,5 +212,18 @@ mod tests {
         );
         assert!(parsed(&["kill", "--fast"]).unwrap_err().contains("'--fast'"));
         assert!(parsed(&["explode"]).unwrap_err().contains("'explode'"));
+    }
+
+    #[test]
+    fn latency_is_measured_of_obit_alone() {
+        let error = parsed(&["latency", "--client", "tonic"]).unwrap_err();
+        assert!(error.contains("'tonic'") && error.contains("only obit"), "{error}");
+        let Ok(Cli {
+            command: Command::Latency(args),
+        }) = parsed(&["latency", "--client", "obit"])
+        else {
+            panic!("latency is a command")
+        };
+        assert_eq!(args.trials, 1_000);
     }
 }

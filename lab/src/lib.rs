@@ -5,6 +5,7 @@ pub mod child;
 pub mod cli;
 pub mod clock;
 pub mod dns;
+pub mod latency;
 pub mod net;
 pub mod pod;
 pub mod report;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use obit_lab::cli::{Cli, Command};
 use obit_lab::scenario::{BLACKHOLE, KILL, STEADY};
-use obit_lab::{dns, pod, session, workload};
+use obit_lab::{dns, latency, pod, session, workload};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -15,9 +15,12 @@ fn main() -> ExitCode {
         Command::Kill(args) => lab(session::scenario(&KILL, &args)),
         Command::Blackhole(args) => lab(session::scenario(&BLACKHOLE, &args)),
         Command::Demo(args) => lab(session::demo(&args)),
+        Command::Latency(args) => lab(session::latency(&args)),
         Command::Pod(args) => pod::run(&args),
         Command::Dns(args) => dns::run(&args),
         Command::Client(args) => workload::run(&args),
+        Command::Peer(args) => latency::run_peer(&args),
+        Command::Deaths(args) => latency::run_deaths(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

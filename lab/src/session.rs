@@ -3,8 +3,9 @@
 
 use anyhow::Context as _;
 
-use crate::cli::LabArgs;
+use crate::cli::{LabArgs, LatencyArgs};
 use crate::clock::monotonic_ns;
+use crate::latency;
 use crate::net::{require_root, require_tools, sweep};
 use crate::report::{Compared, Line, sentence, table};
 use crate::run::{Run, Settings, run};
@@ -68,13 +69,40 @@ pub async fn demo(args: &LabArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Lets peers die one after another without load, and reports how long the kernel's events took to the client.
+///
+/// # Errors
+/// As [`scenario`].
+pub async fn latency(args: &LatencyArgs) -> anyhow::Result<()> {
+    ground()?;
+    let settings = args.settings(monotonic_ns())?;
+    let latency = latency::run(&settings, |number| {
+        if number % 100 == 0 {
+            eprintln!("{number} deaths");
+        }
+    });
+    let latency = latency.await.context("latency")?;
+    if args.json {
+        println!("{}", serde_json::to_string(&latency::latency_line(&latency))?);
+    } else {
+        print!("{}", latency::latency_table(&latency));
+    }
+    Ok(())
+}
+
 /// Checks what the lab needs and removes what dead labs left.
-pub(crate) fn prepare(args: &LabArgs) -> anyhow::Result<Settings> {
+fn ground() -> anyhow::Result<()> {
     require_root()?;
     require_tools()?;
     for name in sweep()? {
         eprintln!("removed {name}, left behind by a lab that was killed");
     }
+    Ok(())
+}
+
+/// The ground, and what all runs of this invocation have in common.
+fn prepare(args: &LabArgs) -> anyhow::Result<Settings> {
+    ground()?;
     let settings = args.settings(monotonic_ns())?;
     eprintln!(
         "{} callers x {} calls, {} pods, seed {}{}",

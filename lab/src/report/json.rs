@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::Quantiles;
 use crate::run::Run;
+use crate::workload::ClientKind;
 
 /// One client's line. `null` where a figure is unknown.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -81,6 +83,34 @@ impl Line {
             evicted_after_ms: run.evicted_after_ns.map(ms),
             event_to_client_us_p50: run.event_to_client.map(|late| us(late.p50_ns)),
             event_to_client_us_p99: run.event_to_client.map(|late| us(late.p99_ns)),
+        }
+    }
+
+    /// The line of a series of deaths without a workload: those noticed and those missed.
+    #[must_use]
+    pub fn of_latency(
+        client: ClientKind,
+        elapsed_ns: u64,
+        noticed: u64,
+        missed: u64,
+        event_to_client: Option<Quantiles>,
+    ) -> Self {
+        Self {
+            scenario: "latency".into(),
+            client: client.name().into(),
+            elapsed_ms: ms(elapsed_ns),
+            success: noticed,
+            fail: missed,
+            load_balance: None,
+            p50_ms: None,
+            p99_ms: None,
+            p999_ms: None,
+            max_ms: None,
+            last_failure_ms: None,
+            steady_ratio: None,
+            evicted_after_ms: None,
+            event_to_client_us_p50: event_to_client.map(|late| us(late.p50_ns)),
+            event_to_client_us_p99: event_to_client.map(|late| us(late.p99_ns)),
         }
     }
 }
