@@ -1,0 +1,156 @@
+//! What the pool tells about its endpoints: the state of each, and every change of it.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::time::Instant;
+
+use crate::health::{Health, Reason};
+
+/// The state of an endpoint.
+///
+/// ```text
+///            ┌────────────────────────────────────────────────┐ GOAWAY, clean end
+///            ▼                                                │
+/// idle ─▶ connecting ──SETTINGS──▶ ready ⇄ suspect         draining ◀─ verdict
+///            │                       │        │ own dial      ▲ │
+///            │ refused, unreachable, │ dead   │ failed        └─┤
+///            │ unanswered            ▼        ▼                 ▼
+///            └────────────────────▶ evicted ◀───────────────────┘
+///                                    ▲    │ back-off, Alive, or nobody else left
+///                          failed    │    ▼
+///                                   probation ──SETTINGS──▶ ready
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Known, not yet dialled.
+    Idle,
+    /// The first dial, or a new one after an orderly goodbye.
+    Connecting,
+    /// In rotation.
+    Ready,
+    /// Out of rotation, and being asked. Its calls in flight go on.
+    Suspect,
+    /// Out of rotation by a verdict that it is going away. Its calls in flight go on.
+    Draining,
+    /// Out, until the next probe.
+    Evicted,
+    /// Out, with one dial on its way to find out.
+    Probation,
+    /// No longer named by the resolver.
+    Removed,
+}
+
+/// What moved an endpoint from one phase to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The resolver named it.
+    Resolved,
+    /// The resolver no longer names it.
+    Removed,
+    /// A dial begins: the back-off is over, it was said to be alive, or nobody else is left.
+    Dial,
+    /// The handshake completed and, for a connection, the peer's SETTINGS came.
+    Answered,
+    /// The monitor's verdict.
+    Verdict(Health),
+    /// A death told while it was being dialled.
+    Dead(Reason),
+    /// The dial was refused.
+    Refused,
+    /// The dial found no way.
+    Unreachable,
+    /// The dial got no answer within the learnt bound, or none at all.
+    Unanswered,
+    /// The address accepted the connection and then did not speak HTTP/2 in time.
+    Mute,
+    /// This client heard nothing on its connection, nor on a fresh dial.
+    Silence,
+    /// The connection ended, or announced its end.
+    Closed,
+    /// Another error of a dial.
+    Io(io::ErrorKind),
+}
+
+impl Cause {
+    /// When the kernel saw it (`CLOCK_MONOTONIC`), for a verdict of the monitor.
+    #[must_use]
+    pub fn kernel_ns(&self) -> Option<u64> {
+        match self {
+            Self::Verdict(health) if health.kernel_ns != 0 => Some(health.kernel_ns),
+            _ => None,
+        }
+    }
+
+    /// The same in the words of a verdict.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Verdict(health) => health.reason,
+            Self::Dead(reason) => *reason,
+            Self::Refused => Reason::Refused,
+            Self::Unreachable => Reason::Unreachable,
+            Self::Unanswered | Self::Mute => Reason::SynStalled,
+            Self::Silence => Reason::Silence,
+            Self::Closed => Reason::PeerClosed,
+            Self::Answered => Reason::Handshake,
+            Self::Removed => Reason::Removed,
+            Self::Resolved | Self::Dial | Self::Io(_) => Reason::Unspecified,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resolved => f.write_str("named by the resolver"),
+            Self::Removed => f.write_str("no longer named by the resolver"),
+            Self::Dial => f.write_str("dialled"),
+            Self::Answered => f.write_str("answered"),
+            Self::Verdict(health) => write!(f, "{}: {}", health.verdict, health.reason),
+            Self::Dead(reason) => write!(f, "dead: {reason}"),
+            Self::Refused => f.write_str("connection refused"),
+            Self::Unreachable => f.write_str("no route to host"),
+            Self::Unanswered => f.write_str("dial not answered in time"),
+            Self::Mute => f.write_str("connected but speaks no HTTP/2"),
+            Self::Silence => f.write_str("silence, and a fresh dial was not answered"),
+            Self::Closed => f.write_str("connection closed"),
+            Self::Io(kind) => write!(f, "dial failed: {kind}"),
+        }
+    }
+}
+
+/// One change of an endpoint's phase, from [`Client::events`](crate::Client::events).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct EndpointEvent {
+    /// The endpoint.
+    pub peer: SocketAddr,
+    /// The phase it left.
+    pub from: Phase,
+    /// The phase it is in now. When the event is seen, calls already go by it.
+    pub to: Phase,
+    /// Why.
+    pub cause: Cause,
+    /// When.
+    pub at: Instant,
+}
+
+/// One endpoint, from [`Client::snapshot`](crate::Client::snapshot).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct EndpointStatus {
+    /// The endpoint.
+    pub peer: SocketAddr,
+    /// Its phase.
+    pub phase: Phase,
+    /// What brought it there.
+    pub cause: Cause,
+    /// Since when.
+    pub since: Instant,
+    /// Calls in flight on its present connection.
+    pub in_flight: usize,
+}

@@ -1,0 +1,223 @@
+//! One HTTP/2 connection as calls see it: a sender, a gauge of free streams, and who is in flight.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http2::SendRequest;
+use tokio::sync::{Notify, watch};
+
+use super::queue::Queue;
+use crate::client::Error;
+use crate::client::call::Outbound;
+use crate::connection::ConnectionHandle;
+
+/// How far a connection has come. Only ever goes forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// The peer's SETTINGS have not come: how many streams it takes is not known.
+    Opening,
+    /// Takes calls.
+    Open,
+    /// Takes no new calls (GOAWAY, or an error); what is in flight may still end well.
+    Closing,
+    /// Over.
+    Closed,
+}
+
+/// What the connection's driver tells the pool.
+#[derive(Debug)]
+pub(crate) struct Gauge {
+    limit: AtomicUsize,
+    open: AtomicBool,
+    stage: watch::Sender<Stage>,
+    queue: Arc<Queue>,
+}
+
+impl Gauge {
+    pub(crate) fn new(queue: Arc<Queue>) -> Self {
+        Self {
+            limit: AtomicUsize::new(0),
+            open: AtomicBool::new(true),
+            stage: watch::Sender::new(Stage::Opening),
+            queue,
+        }
+    }
+
+    /// The peer takes `limit` streams at once; 0 until its SETTINGS came.
+    pub(crate) fn limit(&self, limit: usize) {
+        let before = self.limit.load(Ordering::Relaxed);
+        if before == limit {
+            return;
+        }
+        self.limit.store(limit, Ordering::SeqCst);
+        self.reach(Stage::Open);
+        if limit > before {
+            self.queue.many_free();
+        }
+    }
+
+    /// Goes on to `stage`, never back.
+    pub(crate) fn reach(&self, stage: Stage) {
+        if stage >= Stage::Closing {
+            self.open.store(false, Ordering::SeqCst);
+        }
+        self.stage.send_if_modified(|current| {
+            let forward = *current < stage;
+            if forward {
+                *current = stage;
+            }
+            forward
+        });
+    }
+
+    /// Waits until the connection has come to `stage` or beyond, and says where it is. Cancel safe.
+    pub(crate) async fn reached(&self, stage: Stage) -> Stage {
+        let mut stages = self.stage.subscribe();
+        let reached = stages
+            .wait_for(|current| *current >= stage)
+            .await
+            .map(|current| *current);
+        reached.unwrap_or(Stage::Closed)
+    }
+}
+
+/// An established connection of the pool.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    peer: SocketAddr,
+    sender: SendRequest<Outbound>,
+    gauge: Arc<Gauge>,
+    in_flight: AtomicUsize,
+    /// Told when the first call comes to an idle connection.
+    busy: Notify,
+    /// Told when the last call left.
+    idle: Notify,
+    handle: ConnectionHandle,
+}
+
+impl Lane {
+    pub(crate) fn new(
+        peer: SocketAddr,
+        sender: SendRequest<Outbound>,
+        gauge: Arc<Gauge>,
+        handle: ConnectionHandle,
+    ) -> Self {
+        Self {
+            peer,
+            sender,
+            gauge,
+            in_flight: AtomicUsize::new(0),
+            busy: Notify::new(),
+            idle: Notify::new(),
+            handle,
+        }
+    }
+
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    pub(crate) fn gauge(&self) -> &Arc<Gauge> {
+        &self.gauge
+    }
+
+    /// The connection below, for looking at it and ending it.
+    pub(crate) fn connection(&self) -> &ConnectionHandle {
+        &self.handle
+    }
+
+    /// Waits until a call comes to the idle connection; may return early. Cancel safe.
+    pub(crate) async fn busy(&self) {
+        if self.in_flight() == 0 {
+            self.busy.notified().await;
+        }
+    }
+
+    /// Waits until no call is in flight. Cancel safe.
+    pub(crate) async fn idle(&self) {
+        while self.in_flight() > 0 {
+            self.idle.notified().await;
+        }
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::SeqCst)
+    }
+}
+
+/// A stream of a lane, held by one call from its choice to the end of its response.
+#[derive(Debug)]
+pub(crate) struct Slot(Arc<Lane>);
+
+impl Slot {
+    /// A free stream of `lane`, if it has one.
+    pub(crate) fn of(lane: &Arc<Lane>) -> Option<Self> {
+        if !lane.gauge.open.load(Ordering::SeqCst) {
+            return None;
+        }
+        let limit = lane.gauge.limit.load(Ordering::SeqCst);
+        lane.in_flight
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |taken| {
+                (taken < limit).then_some(taken + 1)
+            })
+            .ok()
+            .map(|before| {
+                if before == 0 {
+                    lane.busy.notify_one();
+                }
+                Self(lane.clone())
+            })
+    }
+
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.0.peer
+    }
+
+    /// Sends one request. Dropping the future resets its stream.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Outbound>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Outbound>>> {
+        let sent = self.0.sender.clone().try_send_request(request).await;
+        if let Err(failure) = &sent
+            && failure.message().is_some()
+        {
+            // The connection is over and the pool's task has not heard of it yet: no other call need try.
+            self.0.gauge.reach(Stage::Closing);
+        }
+        sent
+    }
+
+    /// What a caller hears of an error of this stream: the death that caused it, if there was one. HTTP/2 loses the
+    /// type of what ended its I/O, so the connection remembers.
+    pub(crate) fn failed(&self, error: hyper::Error) -> Error {
+        match self.0.handle.kill_switch().cause() {
+            Some(death) => Error::PeerDead(death),
+            None => Error::Connection {
+                peer: self.0.peer,
+                source: Arc::new(error),
+            },
+        }
+    }
+
+    /// What a caller hears of a response that ended too early without an error.
+    pub(crate) fn truncated(&self) -> Error {
+        match self.0.handle.kill_switch().cause() {
+            Some(death) => Error::PeerDead(death),
+            None => Error::Truncated { peer: self.0.peer },
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if self.0.in_flight.fetch_sub(1, Ordering::SeqCst) == 1 && !self.0.gauge.open.load(Ordering::SeqCst) {
+            self.0.idle.notify_one();
+        }
+        self.0.gauge.queue.one_free();
+    }
+}

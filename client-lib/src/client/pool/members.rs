@@ -1,0 +1,63 @@
+//! From the resolver's sets to endpoint tasks: one starts for each address that appears, one ends for each that goes.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::Pool;
+use super::confirm::Confirm;
+use super::endpoint::{self, drain};
+use crate::client::error::Trouble;
+use crate::client::resolve::{Resolve, Sets, Update};
+
+/// Runs the resolver and the endpoint tasks until dropped; with it they all end. Calls in flight go on.
+pub(crate) async fn govern(pool: Arc<Pool>, resolver: Box<dyn Resolve>) {
+    let (updates, mut sets) = mpsc::channel(1);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(resolver.run(Sets::new(updates, pool.trouble.clone())));
+    let mut members = HashMap::new();
+    while let Some(update) = sets.recv().await {
+        match update {
+            Update::Endpoints(endpoints) => {
+                let named: HashSet<SocketAddr> = endpoints
+                    .iter()
+                    .map(|endpoint| obit_protocol::normalise(endpoint.address()))
+                    .collect();
+                for peer in members
+                    .keys()
+                    .filter(|peer| !named.contains(*peer))
+                    .copied()
+                    .collect::<Vec<_>>()
+                {
+                    end(&pool, peer, members.remove(&peer));
+                }
+                for peer in named {
+                    members.entry(peer).or_insert_with(|| {
+                        let tenure = pool.join(peer);
+                        tasks.spawn(endpoint::Endpoint::new(pool.clone(), peer, tenure).live())
+                    });
+                }
+            }
+            // The endpoints known stay: an old address may still serve, no address never does.
+            Update::Failed(error) => {
+                tracing::warn!(%error, "resolver failed; keeping the endpoints known");
+                pool.troubled(Trouble::Resolver(error));
+            }
+        }
+    }
+    // The resolver has said its last word (a fixed list, for one); the endpoints live on.
+    while tasks.join_next().await.is_some() {}
+}
+
+fn end(pool: &Arc<Pool>, peer: SocketAddr, task: Option<tokio::task::AbortHandle>) {
+    if let Some(task) = task {
+        task.abort();
+    }
+    if let Some(lane) = pool.leave(peer) {
+        let confirm = Arc::new(Confirm::new(pool.clone(), peer));
+        tokio::spawn(drain(pool.clone(), lane, confirm));
+    }
+}

@@ -1,0 +1,194 @@
+//! The pool: which endpoints there are, how each stands, and a free stream for the next call.
+//!
+//! ```text
+//! resolver ──sets──▶ members ──one task each──▶ endpoint ──phase──▶ roster ──snapshot──▶ rotation ──▶ slot of a call
+//! ```
+
+mod confirm;
+pub(crate) mod driver;
+mod endpoint;
+mod handshakes;
+mod lane;
+mod members;
+mod queue;
+mod redial;
+mod roster;
+mod rotation;
+mod tried;
+mod watchdog;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::uri::{Authority, Scheme};
+use tokio::sync::{Notify, broadcast};
+use tokio::time::Instant;
+
+pub(crate) use lane::Slot;
+pub(crate) use members::govern;
+pub(crate) use tried::Tried;
+
+use super::call::Classifier;
+use super::error::Trouble;
+use super::event::{EndpointEvent, EndpointStatus};
+use super::policy::{Candidates, Policy};
+use super::retry::Budget;
+use super::{Error, RetryBudget};
+use crate::clock;
+use crate::connection::DialOptions;
+use crate::feed::Feed;
+use handshakes::Handshakes;
+use queue::Queue;
+use roster::Roster;
+use rotation::Rotation;
+
+/// How many endpoint events a slow listener may lag behind before it misses some.
+const EVENTS_KEPT: usize = 1024;
+
+/// What a client is built with.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) scheme: Scheme,
+    pub(crate) authority: Authority,
+    pub(crate) feed: Feed,
+    pub(crate) policy: Arc<dyn Policy>,
+    pub(crate) classifier: Classifier,
+    pub(crate) budget: RetryBudget,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) queue_limit: usize,
+    pub(crate) queue_deadline: Duration,
+    pub(crate) dial: DialOptions,
+}
+
+/// All that calls and endpoint tasks share.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    settings: Settings,
+    born: Instant,
+    budget: Budget,
+    queue: Arc<Queue>,
+    rotation: ArcSwap<Rotation>,
+    roster: Mutex<Roster>,
+    handshakes: Mutex<Handshakes>,
+    events: broadcast::Sender<EndpointEvent>,
+    /// A call waits and nobody is in rotation: whoever is out should be tried now.
+    demand: Notify,
+    /// An endpoint went out: the resolver may know of new ones.
+    trouble: Arc<Notify>,
+    last_trouble: Mutex<Option<Trouble>>,
+}
+
+impl Pool {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            born: clock::now(),
+            budget: Budget::new(settings.budget),
+            queue: Arc::new(Queue::new(settings.queue_limit, settings.queue_deadline)),
+            rotation: ArcSwap::default(),
+            roster: Mutex::default(),
+            handshakes: Mutex::default(),
+            events: broadcast::Sender::new(EVENTS_KEPT),
+            demand: Notify::new(),
+            trouble: Arc::default(),
+            last_trouble: Mutex::default(),
+            settings,
+        }
+    }
+
+    pub(crate) fn scheme(&self) -> &Scheme {
+        &self.settings.scheme
+    }
+
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.settings.authority
+    }
+
+    pub(crate) fn classifier(&self) -> &Classifier {
+        &self.settings.classifier
+    }
+
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Time since the pool's birth.
+    pub(crate) fn age(&self) -> Duration {
+        clock::now().saturating_duration_since(self.born)
+    }
+
+    pub(crate) fn events(&self) -> broadcast::Receiver<EndpointEvent> {
+        self.events.subscribe()
+    }
+
+    pub(crate) fn snapshot(&self) -> Vec<EndpointStatus> {
+        self.roster().snapshot()
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.waiting()
+    }
+
+    /// A stream for a call, not of an endpoint in `tried` while there is another. Waits in the queue when none is free.
+    pub(crate) async fn slot(&self, tried: &Tried) -> Result<Slot, Error> {
+        // Nobody overtakes those who wait.
+        if self.queue.waiting() == 0
+            && let Some(slot) = self.free_slot(tried)
+        {
+            return Ok(slot);
+        }
+        let place = self.queue.enter().map_err(|waiting| Error::Overloaded {
+            waiting,
+            waited: Duration::ZERO,
+        })?;
+        if self.rotation.load().is_empty() {
+            self.demand.notify_waiters();
+        }
+        let deadline = self.queue.deadline();
+        match tokio::time::timeout(deadline, place.until(|| self.free_slot(tried))).await {
+            Ok(slot) => Ok(slot),
+            Err(_) if self.rotation.load().is_empty() => Err(Error::NoEndpoint {
+                waited: deadline,
+                last: self.last_trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            }),
+            Err(_) => Err(Error::Overloaded {
+                waiting: self.queue.waiting(),
+                waited: deadline,
+            }),
+        }
+    }
+
+    fn free_slot(&self, tried: &Tried) -> Option<Slot> {
+        let rotation = self.rotation.load();
+        let lanes = rotation.lanes();
+        if lanes.is_empty() {
+            return None;
+        }
+        let mut choice = 0;
+        // Twice, so that the share of an endpoint that is full or tried falls to its neighbour only when two in a row are.
+        for _ in 0..2 {
+            choice = self.settings.policy.pick(&**rotation) % lanes.len();
+            let lane = &lanes[choice];
+            if !tried.contains(lane.peer())
+                && let Some(slot) = Slot::of(lane)
+            {
+                return Some(slot);
+            }
+        }
+        let mut others = (1..=lanes.len()).map(|step| &lanes[(choice + step) % lanes.len()]);
+        let fresh = others
+            .clone()
+            .filter(|lane| !tried.contains(lane.peer()))
+            .find_map(Slot::of);
+        fresh.or_else(|| others.find_map(Slot::of))
+    }
+
+    fn handshakes(&self) -> std::sync::MutexGuard<'_, Handshakes> {
+        self.handshakes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn roster(&self) -> std::sync::MutexGuard<'_, Roster> {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,115 @@
+//! Where endpoints come from. A resolver names the whole set each time; who of them is dead is not its business: a death
+//! is an overlay on the set, never an edit of it.
+
+mod fixed;
+
+use std::error::Error as StdError;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, mpsc};
+
+pub use fixed::Fixed;
+
+/// One address that serves. More will be said of endpoints later (zone, weight): build it with [`Endpoint::new`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Endpoint {
+    address: SocketAddr,
+}
+
+impl Endpoint {
+    /// An endpoint at `address`.
+    #[must_use]
+    pub fn new(address: SocketAddr) -> Self {
+        Self { address }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Self {
+        Self::new(address)
+    }
+}
+
+/// What a resolver's [`run`](Resolve::run) returns.
+pub type Resolving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A source of endpoints.
+///
+/// ```
+/// use obit::resolve::{Endpoint, Resolve, Resolving, Sets};
+///
+/// /// The endpoints in a file, read again whenever something goes wrong.
+/// struct Listed(std::path::PathBuf);
+///
+/// impl Resolve for Listed {
+///     fn run(self: Box<Self>, mut sets: Sets) -> Resolving {
+///         Box::pin(async move {
+///             loop {
+///                 match tokio::fs::read_to_string(&self.0).await {
+///                     Ok(text) => {
+///                         let addresses = text.lines().filter_map(|line| line.parse().ok());
+///                         sets.publish(addresses.map(Endpoint::new).collect()).await;
+///                     }
+///                     Err(error) => sets.failed(error).await,
+///                 }
+///                 sets.trouble().await;
+///             }
+///         })
+///     }
+/// }
+/// ```
+pub trait Resolve: Send + 'static {
+    /// Publishes the full set of endpoints now and whenever it changes. The future is dropped with the client; one that
+    /// completes has said its last word, and its last set stays.
+    fn run(self: Box<Self>, sets: Sets) -> Resolving;
+}
+
+/// A resolver's way to the client.
+#[derive(Debug)]
+pub struct Sets {
+    updates: mpsc::Sender<Update>,
+    trouble: Arc<Notify>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Update {
+    Endpoints(Vec<Endpoint>),
+    Failed(Arc<dyn StdError + Send + Sync>),
+}
+
+impl Sets {
+    pub(crate) fn new(updates: mpsc::Sender<Update>, trouble: Arc<Notify>) -> Self {
+        Self { updates, trouble }
+    }
+
+    /// These are the endpoints, all of them. Those named before and not now leave: their calls in flight are drained.
+    pub async fn publish(&mut self, endpoints: Vec<Endpoint>) {
+        // Nobody listening: the client is gone, and this future with it.
+        let _ = self.updates.send(Update::Endpoints(endpoints)).await;
+    }
+
+    /// The endpoints could not be found out. Those known stay.
+    pub async fn failed(&mut self, error: impl StdError + Send + Sync + 'static) {
+        let _ = self.updates.send(Update::Failed(Arc::new(error))).await;
+    }
+
+    /// Waits until an endpoint went bad since the last call: a reason to look again, not faster than the source can
+    /// bear.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: trouble not returned is returned by the next call.
+    pub async fn trouble(&mut self) {
+        self.trouble.notified().await;
+    }
+}

@@ -1,0 +1,72 @@
+//! From an error of hyper to what became of the request. Pure.
+
+use std::error::Error as StdError;
+
+/// What became of an attempt that failed before a response head was seen. (After it a call is the caller's, and is never
+/// sent again.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It never left this host: the dial failed, or the connection handed it back.
+    NotSent,
+    /// The peer says it did not process it: REFUSED_STREAM (RFC 9113 §8.7), or a GOAWAY whose last stream id is lower
+    /// (§6.8).
+    Unprocessed,
+    /// It may have been processed, or not.
+    Unknown,
+}
+
+/// Reads the fate of a request from hyper's error, when no response head was seen.
+///
+/// `handed_back`: hyper returned the request itself. Believing a remote GOAWAY is sound only because one task drives
+/// both halves of the connection (see [`driver`](crate::client::pool::driver)); with hyper's stock spawning a drain's
+/// first GOAWAY can be reported to a request already on the wire.
+pub(crate) fn fate(error: &(dyn StdError + 'static), handed_back: bool) -> Fate {
+    if handed_back {
+        return Fate::NotSent;
+    }
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(hyper) = error.downcast_ref::<hyper::Error>()
+            && hyper.is_canceled()
+        {
+            return Fate::NotSent;
+        }
+        if let Some(h2) = error.downcast_ref::<h2::Error>() {
+            let refused = h2.is_reset() && h2.is_remote() && h2.reason() == Some(h2::Reason::REFUSED_STREAM);
+            let above_last_id = h2.is_go_away() && h2.is_remote();
+            return if refused || above_last_id {
+                Fate::Unprocessed
+            } else {
+                Fate::Unknown
+            };
+        }
+        next = error.source();
+    }
+    Fate::Unknown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_socket_tells_nothing_of_the_request() {
+        assert_eq!(
+            fate(&std::io::Error::from(std::io::ErrorKind::ConnectionReset), false),
+            Fate::Unknown
+        );
+    }
+
+    #[test]
+    fn a_request_handed_back_was_not_sent_whatever_the_error() {
+        assert_eq!(
+            fate(&std::io::Error::from(std::io::ErrorKind::ConnectionReset), true),
+            Fate::NotSent
+        );
+    }
+
+    #[test]
+    fn a_reset_of_our_own_making_is_no_refusal_by_the_peer() {
+        assert_eq!(fate(&h2::Error::from(h2::Reason::REFUSED_STREAM), false), Fate::Unknown);
+    }
+}

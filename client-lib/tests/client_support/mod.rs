@@ -1,0 +1,241 @@
+//! A pod for tests: an HTTP/2 echo server that can hold its answers, drain, and die.
+
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::graceful::GracefulShutdown;
+use obit::{Client, ClientBuilder, Feed, Phase};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+
+/// The header that names a call; the server counts each name it processes.
+pub const CALL_ID: &str = "call-id";
+
+pub struct Server {
+    address: SocketAddr,
+    state: Arc<State>,
+    accepting: JoinHandle<()>,
+}
+
+struct State {
+    ids: Mutex<Vec<u64>>,
+    processed: AtomicUsize,
+    present: AtomicUsize,
+    most: AtomicUsize,
+    /// How many calls are being held.
+    held: watch::Sender<usize>,
+    /// `None`: answers at once.
+    gate: Mutex<Option<Arc<Semaphore>>>,
+    connections: watch::Sender<usize>,
+    /// Changed when the server dies: every connection is dropped as it is.
+    death: watch::Sender<bool>,
+    /// Changed when the server drains.
+    drain: watch::Sender<bool>,
+}
+
+impl Server {
+    pub async fn several(count: usize) -> Vec<Self> {
+        let mut servers = Vec::new();
+        for _ in 0..count {
+            servers.push(Self::at("127.0.0.1:0".parse().unwrap()).await);
+        }
+        servers
+    }
+
+    pub async fn with_streams(streams: u32) -> Self {
+        Self::start("127.0.0.1:0".parse().unwrap(), streams).await
+    }
+
+    pub async fn at(address: SocketAddr) -> Self {
+        Self::start(address, 1000).await
+    }
+
+    async fn start(address: SocketAddr, streams: u32) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(address).unwrap();
+        let listener = socket.listen(1024).unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(State {
+            ids: Mutex::default(),
+            processed: AtomicUsize::new(0),
+            present: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+            held: watch::Sender::new(0),
+            gate: Mutex::default(),
+            connections: watch::Sender::new(0),
+            death: watch::Sender::new(false),
+            drain: watch::Sender::new(false),
+        });
+        let accepting = tokio::spawn(accept(listener, state.clone(), streams));
+        Self {
+            address,
+            state,
+            accepting,
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn processed(&self) -> usize {
+        self.state.processed.load(Ordering::SeqCst)
+    }
+
+    pub fn most_at_once(&self) -> usize {
+        self.state.most.load(Ordering::SeqCst)
+    }
+
+    pub fn ids(&self) -> Vec<u64> {
+        self.state.ids.lock().unwrap().clone()
+    }
+
+    /// From now on calls are received and not answered.
+    pub fn hold(&self) {
+        *self.state.gate.lock().unwrap() = Some(Arc::new(Semaphore::new(0)));
+    }
+
+    /// Answers what is held, and everything after.
+    pub fn release(&self) {
+        if let Some(gate) = self.state.gate.lock().unwrap().take() {
+            gate.close();
+        }
+    }
+
+    /// Waits until so many calls are held.
+    pub async fn holds(&self, calls: usize) {
+        self.state
+            .held
+            .subscribe()
+            .wait_for(|held| *held >= calls)
+            .await
+            .unwrap();
+    }
+
+    /// The process is killed: the listener and every connection are closed, whatever is going on.
+    pub fn die(&self) {
+        self.accepting.abort();
+        self.state.death.send_replace(true);
+    }
+
+    /// Stops listening, says GOAWAY, and ends each connection when its calls are answered.
+    pub fn drain(&self) {
+        self.accepting.abort();
+        self.state.drain.send_replace(true);
+    }
+
+    /// Waits until no connection is left.
+    pub async fn deserted(&self) {
+        self.state
+            .connections
+            .subscribe()
+            .wait_for(|count| *count == 0)
+            .await
+            .unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, state: Arc<State>, streams: u32) {
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let state = state.clone();
+        state.connections.send_modify(|count| *count += 1);
+        tokio::spawn(async move {
+            let (mut death, mut drain) = (state.death.subscribe(), state.drain.subscribe());
+            let graceful = GracefulShutdown::new();
+            let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                .max_concurrent_streams(streams)
+                .serve_connection(
+                    TokioIo::new(stream),
+                    hyper::service::service_fn({
+                        let state = state.clone();
+                        move |request| answer(state.clone(), request)
+                    }),
+                );
+            let connection = graceful.watch(connection);
+            let shutdown = async {
+                let _ = drain.wait_for(|drain| *drain).await;
+                tokio::spawn(graceful.shutdown());
+            };
+            let served = async {
+                tokio::pin!(connection);
+                tokio::select! {
+                    _ = &mut connection => return,
+                    () = shutdown => {}
+                }
+                let _ = connection.await;
+            };
+            tokio::select! {
+                () = async { drop(death.wait_for(|dead| *dead).await) } => {}
+                () = served => {}
+            }
+            state.connections.send_modify(|count| *count -= 1);
+        });
+    }
+}
+
+async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    let present = state.present.fetch_add(1, Ordering::SeqCst) + 1;
+    state.most.fetch_max(present, Ordering::SeqCst);
+    if let Some(id) = request.headers().get(CALL_ID) {
+        state.ids.lock().unwrap().push(id.to_str().unwrap().parse().unwrap());
+    }
+    let body = request.into_body().collect().await;
+    state.processed.fetch_add(1, Ordering::SeqCst);
+    let gate = state.gate.lock().unwrap().clone();
+    if let Some(gate) = gate {
+        state.held.send_modify(|held| *held += 1);
+        let _ = gate.acquire().await;
+    }
+    state.present.fetch_sub(1, Ordering::SeqCst);
+    Ok(Response::new(Full::new(body?.to_bytes())))
+}
+
+/// A client of `servers` without a monitor.
+pub fn client(servers: &[Server]) -> ClientBuilder {
+    Client::builder("http://pods.test")
+        .feed(Feed::offline())
+        .endpoints(servers.iter().map(Server::address))
+}
+
+/// Waits until exactly `ready` endpoints are in rotation.
+pub async fn settled(client: &Client, ready: usize) {
+    let mut events = client.events();
+    loop {
+        if client
+            .snapshot()
+            .iter()
+            .filter(|endpoint| endpoint.phase == Phase::Ready)
+            .count()
+            == ready
+        {
+            return;
+        }
+        let _ = events.recv().await;
+    }
+}
+
+pub fn get() -> Request<Full<Bytes>> {
+    Request::get("/").body(Full::default()).unwrap()
+}
+
+pub fn post(id: u64, body: Bytes) -> Request<Full<Bytes>> {
+    Request::post("/").header(CALL_ID, id).body(Full::new(body)).unwrap()
+}
