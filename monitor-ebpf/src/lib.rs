@@ -28,10 +28,12 @@ pub enum RecordKind {
     TimedOut = 9,
     /// A socket ended in a way that is no evidence: closed here, or a dial given up before anything was learnt.
     Ended = 10,
+    /// `SYN_SENT` → `CLOSE` with `ETIMEDOUT`: the kernel gave up on a dial nobody answered.
+    SynTimeout = 11,
 }
 
 /// The number of [`RecordKind`]s plus one: the size of tables indexed by kind.
-pub const KINDS: usize = 11;
+pub const KINDS: usize = 12;
 
 impl RecordKind {
     /// Every kind, in the order of its number.
@@ -46,13 +48,14 @@ impl RecordKind {
         Self::Stalled,
         Self::TimedOut,
         Self::Ended,
+        Self::SynTimeout,
     ];
 
     /// The kind with this number, if there is one.
     #[must_use]
     pub const fn from_number(number: u8) -> Option<Self> {
         match number {
-            1..=10 => Some(Self::ALL[number as usize - 1]),
+            1..=11 => Some(Self::ALL[number as usize - 1]),
             _ => None,
         }
     }
@@ -90,6 +93,47 @@ pub struct Record {
     pub retransmits: u8,
 }
 
+impl Record {
+    /// The record in these bytes, as the kernel half wrote them on this machine; `None` if they are not as many as a record
+    /// has. Any bytes of the right number are a record: what `kind` means is asked with [`RecordKind::from_number`].
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; RECORD_BYTES] = bytes.try_into().ok()?;
+        let (kernel_ns, rest) = take(bytes)?;
+        let (socket_cookie, rest) = take(rest)?;
+        let (netns_cookie, rest) = take(rest)?;
+        let (cgroup_id, rest) = take(rest)?;
+        let (peer, rest) = take(rest)?;
+        let (local, rest) = take(rest)?;
+        let (rtt_us, rest) = take(rest)?;
+        let (snd_una, rest) = take(rest)?;
+        let (peer_port, rest) = take(rest)?;
+        let (local_port, rest) = take(rest)?;
+        let (errno, rest) = take(rest)?;
+        let [kind, retransmits] = *rest else { return None };
+        Some(Self {
+            kernel_ns: u64::from_ne_bytes(kernel_ns),
+            socket_cookie: u64::from_ne_bytes(socket_cookie),
+            netns_cookie: u64::from_ne_bytes(netns_cookie),
+            cgroup_id: u64::from_ne_bytes(cgroup_id),
+            peer,
+            local,
+            rtt_us: u32::from_ne_bytes(rtt_us),
+            snd_una: u32::from_ne_bytes(snd_una),
+            peer_port: u16::from_ne_bytes(peer_port),
+            local_port: u16::from_ne_bytes(local_port),
+            errno: u16::from_ne_bytes(errno),
+            kind,
+            retransmits,
+        })
+    }
+}
+
+/// The first `N` bytes, and the rest.
+fn take<const N: usize>(bytes: &[u8]) -> Option<([u8; N], &[u8])> {
+    bytes.split_first_chunk().map(|(first, rest)| (*first, rest))
+}
+
 /// The size of a record in the ring buffer, bytes.
 pub const RECORD_BYTES: usize = size_of::<Record>();
 
@@ -110,4 +154,75 @@ pub enum Loss {
 impl Loss {
     /// Every reason, in the order of its index.
     pub const ALL: [Self; 3] = [Self::RingFull, Self::TableFull, Self::Unreadable];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_of_a_record_is_found_where_the_kernel_half_writes_it() {
+        let mut bytes = [0; RECORD_BYTES];
+        for (place, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::try_from(place).unwrap();
+        }
+        let record = Record::from_bytes(&bytes).unwrap();
+        // Field by field against the layout the compiler gave the type.
+        let at = |offset: usize| u8::try_from(offset).unwrap();
+        assert_eq!(
+            record.kernel_ns.to_ne_bytes()[0],
+            at(core::mem::offset_of!(Record, kernel_ns))
+        );
+        assert_eq!(
+            record.socket_cookie.to_ne_bytes()[0],
+            at(core::mem::offset_of!(Record, socket_cookie))
+        );
+        assert_eq!(
+            record.netns_cookie.to_ne_bytes()[0],
+            at(core::mem::offset_of!(Record, netns_cookie))
+        );
+        assert_eq!(
+            record.cgroup_id.to_ne_bytes()[0],
+            at(core::mem::offset_of!(Record, cgroup_id))
+        );
+        assert_eq!(record.peer[0], at(core::mem::offset_of!(Record, peer)));
+        assert_eq!(record.local[0], at(core::mem::offset_of!(Record, local)));
+        assert_eq!(
+            record.rtt_us.to_ne_bytes()[0],
+            at(core::mem::offset_of!(Record, rtt_us))
+        );
+        assert_eq!(
+            record.snd_una.to_ne_bytes()[0],
+            at(core::mem::offset_of!(Record, snd_una))
+        );
+        assert_eq!(
+            record.peer_port.to_ne_bytes()[0],
+            at(core::mem::offset_of!(Record, peer_port))
+        );
+        assert_eq!(
+            record.local_port.to_ne_bytes()[0],
+            at(core::mem::offset_of!(Record, local_port))
+        );
+        assert_eq!(record.errno.to_ne_bytes()[0], at(core::mem::offset_of!(Record, errno)));
+        assert_eq!(record.kind, at(core::mem::offset_of!(Record, kind)));
+        assert_eq!(record.retransmits, at(core::mem::offset_of!(Record, retransmits)));
+    }
+
+    #[test]
+    fn bytes_of_another_number_are_no_record() {
+        for length in (0..RECORD_BYTES).chain(RECORD_BYTES + 1..=2 * RECORD_BYTES) {
+            assert_eq!(Record::from_bytes(&[0; 2 * RECORD_BYTES][..length]), None);
+        }
+    }
+
+    #[test]
+    fn a_kind_is_found_by_its_number_and_no_other_number_is_one() {
+        for kind in RecordKind::ALL {
+            assert_eq!(RecordKind::from_number(kind as u8), Some(kind));
+        }
+        let known = (0..=u8::MAX)
+            .filter(|number| RecordKind::from_number(*number).is_some())
+            .count();
+        assert_eq!(known, KINDS - 1);
+    }
 }

@@ -1,0 +1,23 @@
+//! The watch filter: which peers anybody asked for.
+
+use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::HashMap;
+
+use crate::globals::NETNS_ONLY;
+use crate::socket::Socket;
+
+/// The watched addresses. Without preallocation: most nodes watch a few hundred of the 65 536.
+#[map]
+static WATCHED: HashMap<[u8; 16], u8> = HashMap::with_max_entries(65_536, BPF_F_NO_PREALLOC);
+
+/// The socket's peer, if somebody watches it and the socket is in a namespace we look at.
+#[inline(always)]
+pub(crate) fn watched_peer(socket: Socket) -> Option<[u8; 16]> {
+    let only = NETNS_ONLY.load();
+    if only != 0 && socket.netns() != only {
+        return None;
+    }
+    let peer = socket.peer()?;
+    WATCHED.get_ptr(peer).map(|_| peer)
+}
