@@ -1,0 +1,144 @@
+//! Loads the programs into the kernel and attaches them.
+
+use std::io;
+
+use aya::maps::{Array, HashMap, Map, MapError, PerCpuArray, RingBuf};
+use aya::programs::{BtfTracePoint, ProgramError};
+use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
+use tracing::{debug, warn};
+
+use super::error::{Lack, StartError};
+use super::filter::{WatchFilter, io_error};
+use super::log::{ToTracing, level_number};
+use super::losses::LossCounters;
+use super::offsets::Offsets;
+use super::options::Options;
+use super::reader::ReaderSource;
+use super::signal::{Signal, kinds_wanted, signals};
+use super::{Kernel, preflight};
+
+/// The programs, as `cargo xtask build-ebpf` built them; empty if it did not run before this crate was built.
+static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/obit-ebpf.o"));
+
+/// A program, the kernel hook of the same name it attaches to, and the signals that come from there alone.
+struct Hook {
+    name: &'static str,
+    signals: &'static [Signal],
+}
+
+/// The one hook nothing works without.
+const STATE: &str = "inet_sock_set_state";
+const OPTIONAL: [Hook; 2] = [
+    Hook {
+        name: "tcp_retransmit_skb",
+        signals: &[Signal::SynRetransmit, Signal::Stalled],
+    },
+    // Refused and unreachable dials are seen without it, but for ICMP errors that come while `connect` runs.
+    Hook {
+        name: "inet_sk_error_report",
+        signals: &[],
+    },
+];
+
+/// Loads the programs and attaches them to the running kernel. Blocks for a fraction of a second, most of it spent on
+/// reading the kernel's type information.
+///
+/// # Errors
+/// Names everything that is missing at once, with the next step; see [`StartError`].
+pub fn start(options: &Options) -> Result<Kernel, StartError> {
+    if OBJECT.is_empty() {
+        return Err(StartError::NoObject);
+    }
+    refuse(preflight::lacks())?;
+    let offsets = Offsets::of_running_kernel()?;
+    let mut lacks = offsets.lacks();
+    if options.netns.is_some() && !offsets.know_netns() {
+        lacks.push(Lack::NetnsCookie);
+    }
+    refuse(lacks)?;
+    for path in offsets.missing_paths() {
+        warn!(member = path, "this kernel lacks a member; what needs it is off");
+    }
+
+    let btf = Btf::from_sys_fs()?;
+    let on = signals(|signal| offsets.allow(signal), &options.disabled);
+    let mut programs = load(options, &offsets, &on, &btf)?;
+    attach(&mut programs, STATE, &btf).map_err(|source| StartError::Attach { program: STATE, source })?;
+    let mut absent = Vec::new();
+    for hook in OPTIONAL {
+        match attach(&mut programs, hook.name, &btf) {
+            Ok(()) => {}
+            Err(error) => {
+                warn!(hook = hook.name, %error, "the kernel lacks a hook; what comes from it alone is off");
+                absent.extend_from_slice(hook.signals);
+            }
+        }
+    }
+    let signals: Vec<Signal> = on.into_iter().filter(|signal| !absent.contains(signal)).collect();
+    debug!(?signals, "watching the kernel");
+
+    let log = aya_log::EbpfLogger::init_with_logger(&mut programs, ToTracing);
+    let log = log
+        .inspect_err(|error| warn!(%error, "the programs' own log cannot be read"))
+        .ok();
+    Ok(Kernel {
+        signals,
+        filter: WatchFilter::new(open(&mut programs, "WATCHED", HashMap::try_from)?),
+        losses: LossCounters::new(open(&mut programs, "LOSSES", PerCpuArray::try_from)?),
+        reader: ReaderSource {
+            ring: open(&mut programs, "SIGHTINGS", RingBuf::try_from)?,
+            awake: open(&mut programs, "READER_AWAKE", Array::try_from)?,
+            log,
+            programs,
+        },
+    })
+}
+
+fn refuse(lacks: Vec<Lack>) -> Result<(), StartError> {
+    if lacks.is_empty() {
+        Ok(())
+    } else {
+        Err(StartError::Missing(lacks))
+    }
+}
+
+/// Creates the maps, with the programs' constants set.
+fn load(options: &Options, offsets: &Offsets, on: &[Signal], btf: &Btf) -> Result<Ebpf, StartError> {
+    let netns = options.netns.map_or(0, |netns| netns.0);
+    let kinds = kinds_wanted(on);
+    let level = level_number(options.bpf_log_level);
+    let mut loader = EbpfLoader::new();
+    loader
+        .btf(Some(btf))
+        .map_max_entries("SIGHTINGS", options.ring_bytes())
+        .override_global("NETNS_ONLY", &netns, true)
+        .override_global("KINDS_WANTED", &kinds, true)
+        .override_global(aya_log::LEVEL, &level, true);
+    for (name, offset) in offsets.globals() {
+        loader.override_global(name, offset, true);
+    }
+    Ok(loader.load(OBJECT)?)
+}
+
+fn attach(programs: &mut Ebpf, name: &'static str, btf: &Btf) -> Result<(), ProgramError> {
+    let program = programs.program_mut(name).ok_or(ProgramError::NotLoaded)?;
+    let program: &mut BtfTracePoint = program.try_into()?;
+    program.load(name, btf)?;
+    program.attach().map(|_| ())
+}
+
+/// Takes a map out of the object.
+fn open<T>(
+    programs: &mut Ebpf,
+    map: &'static str,
+    typed: impl FnOnce(Map) -> Result<T, MapError>,
+) -> Result<T, StartError> {
+    let found = programs.take_map(map).ok_or_else(|| StartError::Map {
+        map,
+        source: io::ErrorKind::NotFound.into(),
+    })?;
+    typed(found).map_err(|error| StartError::Map {
+        map,
+        source: io_error(error),
+    })
+}

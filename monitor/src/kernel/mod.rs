@@ -1,0 +1,43 @@
+//! The first step of the path: the kernel's hooks, as sightings.
+//!
+//! [`start`] loads the programs built from `monitor-ebpf` into the running kernel and gives back four handles, each for
+//! one task: what is seen ([`Kernel::signals`]), of whom ([`WatchFilter`]), what was missed ([`LossCounters`]), and the
+//! sightings themselves ([`ReaderSource`]).
+
+mod decode;
+mod error;
+mod filter;
+mod load;
+mod log;
+mod losses;
+mod netns;
+mod offsets;
+mod options;
+mod pace;
+mod preflight;
+mod reader;
+mod signal;
+
+pub use self::error::{Lack, StartError};
+pub use self::filter::WatchFilter;
+pub use self::load::start;
+pub use self::losses::LossCounters;
+pub(crate) use self::netns::cookie_of;
+pub use self::netns::netns_cookie;
+pub use self::options::Options;
+pub use self::reader::{Reader, ReaderSource};
+pub use self::signal::{Signal, UnknownSignal};
+
+/// The kernel half, loaded and attached. It stays attached as long as the [`ReaderSource`], or the [`Reader`] made of it,
+/// lives.
+#[derive(Debug)]
+pub struct Kernel {
+    /// The signals that are on.
+    pub signals: Vec<Signal>,
+    /// Which peers the programs look at.
+    pub filter: WatchFilter,
+    /// What the programs could not deliver.
+    pub losses: LossCounters,
+    /// The sightings.
+    pub reader: ReaderSource,
+}

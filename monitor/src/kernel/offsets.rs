@@ -1,0 +1,230 @@
+//! Where the running kernel keeps the members the programs read, from its own type information (BTF).
+//!
+//! Rust programs carry no relocations the loader could apply, and offsets differ between kernels (`sk_err` lies at 284
+//! on 6.18, at 544 on 6.1). So each is resolved by name here and set as a constant in the programs before they load.
+
+use std::fs;
+use std::path::Path;
+
+use btfparse::{ErrorKind, Offset, Readable, TypeInformation, TypeVariant};
+
+use super::error::{Lack, StartError};
+use super::preflight::VMLINUX_BTF;
+use super::signal::Signal;
+
+/// What the programs take for "there is no such member".
+const MISSING: u32 = u32::MAX;
+
+/// A member the programs read.
+struct Member {
+    /// The constant in the programs.
+    global: &'static str,
+    /// The structure it is counted from.
+    root: &'static str,
+    /// The path to it, through named members; anonymous ones are looked through.
+    path: &'static str,
+    /// What does not work without it.
+    needed_for: Need,
+}
+
+/// What a missing member costs.
+#[derive(Clone, Copy)]
+enum Need {
+    /// Everything.
+    Everything,
+    /// These signals.
+    Signals(&'static [Signal]),
+    /// Knowing which network namespace saw something.
+    Netns,
+    /// A detail of a record.
+    Detail,
+}
+
+const MEMBERS: [Member; 21] = [
+    member("OFF_FAMILY", "sock", "__sk_common.skc_family", Need::Everything),
+    member("OFF_STATE", "sock", "__sk_common.skc_state", Need::Everything),
+    member("OFF_DPORT", "sock", "__sk_common.skc_dport", Need::Everything),
+    member("OFF_DADDR", "sock", "__sk_common.skc_daddr", Need::Everything),
+    member("OFF_SADDR", "sock", "__sk_common.skc_rcv_saddr", Need::Detail),
+    // Absent from a kernel built without IPv6, which has no sockets to read it from.
+    member("OFF_V6_DADDR", "sock", "__sk_common.skc_v6_daddr", Need::Detail),
+    member("OFF_V6_SADDR", "sock", "__sk_common.skc_v6_rcv_saddr", Need::Detail),
+    member("OFF_NET", "sock", "__sk_common.skc_net.net", Need::Netns),
+    member("OFF_NET_COOKIE", "net", "net_cookie", Need::Netns),
+    member("OFF_ERR", "sock", "sk_err", Need::Everything),
+    member("OFF_ERR_SOFT", "sock", "sk_err_soft", Need::Detail),
+    member("OFF_OWNED", "sock", "sk_lock.owned", Need::Detail),
+    member("OFF_ERROR_QUEUE_LAST", "sock", "sk_error_queue.prev", Need::Detail),
+    member("OFF_QUEUED_ERRNO", "sk_buff", "cb", Need::Detail),
+    member("OFF_CGROUP", "sock", "sk_cgrp_data.cgroup", Need::Detail),
+    member("OFF_CGROUP_NODE", "cgroup", "kn", Need::Detail),
+    member("OFF_NODE_ID", "kernfs_node", "id", Need::Detail),
+    member("OFF_SPORT", "tcp_sock", "inet_conn.icsk_inet.inet_sport", Need::Detail),
+    member(
+        "OFF_RETRANSMITS",
+        "tcp_sock",
+        "inet_conn.icsk_retransmits",
+        Need::Signals(&[Signal::Stalled]),
+    ),
+    member("OFF_SRTT", "tcp_sock", "srtt_us", Need::Signals(&[Signal::Handshake])),
+    member("OFF_SND_UNA", "tcp_sock", "snd_una", Need::Signals(&[Signal::Stalled])),
+];
+
+const fn member(global: &'static str, root: &'static str, path: &'static str, needed_for: Need) -> Member {
+    Member {
+        global,
+        root,
+        path,
+        needed_for,
+    }
+}
+
+/// Every constant of the programs, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Offsets(Vec<u32>);
+
+impl Offsets {
+    /// Resolves them in the running kernel's type information.
+    pub(super) fn of_running_kernel() -> Result<Self, StartError> {
+        Self::read(Path::new(VMLINUX_BTF))
+    }
+
+    fn read(path: &Path) -> Result<Self, StartError> {
+        let unreadable = |reason: String| StartError::Btf {
+            path: VMLINUX_BTF,
+            reason,
+        };
+        let bytes = fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+        let types = TypeInformation::new(&Bytes(bytes)).map_err(|error| unreadable(error.message().to_owned()))?;
+        Ok(Self(MEMBERS.iter().map(|member| resolve(&types, member)).collect()))
+    }
+
+    /// Name and value of each constant.
+    pub(super) fn globals(&self) -> impl Iterator<Item = (&'static str, &u32)> {
+        MEMBERS.iter().map(|member| member.global).zip(&self.0)
+    }
+
+    /// The members nothing works without and this kernel does not have.
+    pub(super) fn lacks(&self) -> Vec<Lack> {
+        self.missing()
+            .filter(|member| matches!(member.needed_for, Need::Everything))
+            .map(|m| Lack::Member(m.path))
+            .collect()
+    }
+
+    /// Whether the members a signal needs are there.
+    pub(super) fn allow(&self, signal: Signal) -> bool {
+        !self
+            .missing()
+            .any(|member| matches!(member.needed_for, Need::Signals(needy) if needy.contains(&signal)))
+    }
+
+    /// Whether network namespaces can be told apart.
+    pub(super) fn know_netns(&self) -> bool {
+        !self.missing().any(|member| matches!(member.needed_for, Need::Netns))
+    }
+
+    /// The paths of the members this kernel does not have.
+    pub(super) fn missing_paths(&self) -> Vec<&'static str> {
+        self.missing().map(|member| member.path).collect()
+    }
+
+    fn missing(&self) -> impl Iterator<Item = &'static Member> {
+        MEMBERS
+            .iter()
+            .zip(&self.0)
+            .filter(|(_, offset)| **offset == MISSING)
+            .map(|(member, _)| member)
+    }
+}
+
+fn resolve(types: &TypeInformation, member: &Member) -> u32 {
+    let offset = offset_of(types, member.root, member.path);
+    let offset = if member.global == "OFF_QUEUED_ERRNO" {
+        // A queued error lies in the buffer's scratch space, in a shape of its own.
+        offset
+            .zip(offset_of(types, "sock_exterr_skb", "ee.ee_errno"))
+            .and_then(|(cb, errno)| cb.checked_add(errno))
+    } else {
+        offset
+    };
+    offset.unwrap_or(MISSING)
+}
+
+/// The offset of a member in bytes; `None` if there is none or it is a bit field.
+fn offset_of(types: &TypeInformation, root: &str, path: &str) -> Option<u32> {
+    // By name *and* kind: functions and variables share the names of structures.
+    let (id, _) = types.get().iter().find(|(_, candidate)| {
+        matches!(candidate, TypeVariant::Struct(candidate) if candidate.name().as_deref() == Some(root))
+    })?;
+    match types.offset_of(*id, path).ok()? {
+        (_, Offset::ByteOffset(offset)) => Some(offset),
+        (_, Offset::BitOffsetAndSize(..)) => None,
+    }
+}
+
+/// Type information in memory.
+struct Bytes(Vec<u8>);
+
+impl Readable for Bytes {
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> btfparse::Result<()> {
+        let end = || btfparse::Error::new(ErrorKind::EOF, "it ends too early");
+        let start = usize::try_from(offset).map_err(|_| end())?;
+        let source = start
+            .checked_add(buffer.len())
+            .and_then(|stop| self.0.get(start..stop))
+            .ok_or_else(end)?;
+        buffer.copy_from_slice(source);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all_but(paths: &[&str]) -> Offsets {
+        Offsets(
+            MEMBERS
+                .iter()
+                .map(|member| if paths.contains(&member.path) { MISSING } else { 8 })
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn a_missing_member_switches_off_what_needs_it_and_nothing_else() {
+        let offsets = all_but(&["snd_una"]);
+        assert_eq!(offsets.lacks(), []);
+        assert!(!offsets.allow(Signal::Stalled));
+        assert!(
+            Signal::ALL
+                .into_iter()
+                .filter(|signal| *signal != Signal::Stalled)
+                .all(|signal| offsets.allow(signal))
+        );
+        assert!(offsets.know_netns());
+    }
+
+    #[test]
+    fn a_kernel_without_the_core_members_is_refused_by_name() {
+        assert_eq!(all_but(&["sk_err"]).lacks(), [Lack::Member("sk_err")]);
+    }
+
+    #[test]
+    fn a_kernel_that_does_not_number_its_namespaces_is_told_apart() {
+        assert!(!all_but(&["net_cookie"]).know_netns());
+    }
+
+    #[test]
+    fn garbage_in_place_of_type_information_is_an_error() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for garbage in [&b""[..], b"\x9f\xeb", &[0xff; 4096]] {
+            fs::write(file.path(), garbage).unwrap();
+            assert!(
+                matches!(Offsets::read(file.path()), Err(StartError::Btf { .. })),
+                "{garbage:?}"
+            );
+        }
+    }
+}

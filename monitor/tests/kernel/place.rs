@@ -1,0 +1,100 @@
+//! A network namespace of a test's own.
+
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+
+use obit_monitor::kernel::netns_cookie;
+use obit_monitor::sighting::NetnsCookie;
+
+/// The loopback address of every place.
+pub(crate) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A fresh network namespace with loopback up, and a thread in it that does what it is told. The namespace goes with the
+/// thread and the last socket made in it.
+pub(crate) struct Place {
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+    cookie: NetnsCookie,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let (jobs, inbox) = mpsc::channel::<Job>();
+        let (ready, entered) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            unshare();
+            run("ip", &["link", "set", "lo", "up"]);
+            ready
+                .send(netns_cookie(None).expect("the kernel numbers its network namespaces"))
+                .unwrap();
+            inbox.into_iter().for_each(|job| job());
+        });
+        let cookie = entered.recv().expect("a network namespace of our own");
+        Self {
+            jobs: Some(jobs),
+            thread: Some(thread),
+            cookie,
+        }
+    }
+
+    pub(crate) fn cookie(&self) -> NetnsCookie {
+        self.cookie
+    }
+
+    /// Does something inside, and waits for it.
+    pub(crate) fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        let (send, receive) = mpsc::channel();
+        let job = Box::new(move || send.send(job()).unwrap());
+        self.jobs.as_ref().unwrap().send(job).unwrap();
+        receive
+            .recv()
+            .expect("what a test does in its namespace does not panic")
+    }
+
+    /// Treats packets that arrive here as one rule of `nft` says, instead of what was said before.
+    pub(crate) fn rule(&self, rule: &str) {
+        let rules = format!(
+            "add table inet test\n\
+             delete table inet test\n\
+             table inet test {{\nchain input {{\ntype filter hook input priority 0\n{rule}\n}}\n}}\n"
+        );
+        self.run(move || {
+            let mut nft = Command::new("nft")
+                .args(["-f", "-"])
+                .stdin(Stdio::piped())
+                .spawn()
+                .expect("`nft` is installed (package nftables)");
+            nft.stdin.take().unwrap().write_all(rules.as_bytes()).unwrap();
+            assert!(nft.wait().unwrap().success(), "nft did not take {rules}");
+        });
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        let ended = self.thread.take().map(JoinHandle::join);
+        assert!(thread::panicking() || matches!(ended, Some(Ok(()))));
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let status = Command::new(program).args(arguments).status();
+    let status = status.unwrap_or_else(|error| panic!("`{program}` cannot be run ({error}): install iproute2"));
+    assert!(status.success(), "{program} {arguments:?} ended with {status}");
+}
+
+#[expect(
+    unsafe_code,
+    reason = "rustix calls unsharing unsafe for its flags that part file descriptors and memory"
+)]
+fn unshare() {
+    // SAFETY: a network namespace has neither.
+    let result = unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) };
+    result.expect("making a network namespace needs root (CAP_SYS_ADMIN)");
+}

@@ -1,0 +1,149 @@
+//! A loaded kernel half, and what it sees.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use obit_monitor::clock::monotonic;
+use obit_monitor::kernel::{LossCounters, Options, ReaderSource, Signal, WatchFilter, start};
+use obit_monitor::sighting::{MonotonicNs, Observation, Sighting};
+use socket2::{Domain, Socket, Type};
+
+use crate::place::Place;
+
+/// How long a test waits for what must come. Never waited out by a test that passes.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A peer every watcher watches, to mark the end of what a test did.
+const MARK: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(127, 9, 9, 9)), 9);
+
+pub(crate) struct Watcher {
+    pub(crate) filter: WatchFilter,
+    pub(crate) losses: LossCounters,
+    sightings: Receiver<(Sighting, MonotonicNs)>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<u64>>,
+}
+
+impl Watcher {
+    /// Watches these peers in this place.
+    pub(crate) fn new(place: &Place, peers: &[IpAddr]) -> Self {
+        Self::with(
+            &Options {
+                netns: Some(place.cookie()),
+                ..Options::default()
+            },
+            peers,
+        )
+    }
+
+    pub(crate) fn with(options: &Options, peers: &[IpAddr]) -> Self {
+        let mut kernel = start(options).unwrap_or_else(|error| panic!("{error}: {error:?}"));
+        let on: Vec<_> = Signal::ALL
+            .into_iter()
+            .filter(|signal| !options.disabled.contains(signal))
+            .collect();
+        assert_eq!(kernel.signals, on, "this kernel gives every signal");
+        for peer in peers.iter().chain([&MARK.ip()]) {
+            kernel.filter.insert(*peer).unwrap();
+        }
+        let (send, sightings) = mpsc::channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = thread::spawn({
+            let stop = Arc::clone(&stop);
+            move || read(kernel.reader, &stop, &send)
+        });
+        Self {
+            filter: kernel.filter,
+            losses: kernel.losses,
+            sightings,
+            stop,
+            thread: Some(thread),
+        }
+    }
+
+    /// Waits for the next sighting; says when it was here.
+    pub(crate) fn next_timed(&self) -> (Sighting, MonotonicNs) {
+        self.sightings.recv_timeout(PATIENCE).expect("a sighting")
+    }
+
+    /// Waits for the next sighting.
+    pub(crate) fn next(&self) -> Sighting {
+        self.next_timed().0
+    }
+
+    /// Everything seen up to now in a place. Marks the end with a dial of its own, so nothing is waited out.
+    pub(crate) fn all(&self, place: &Place) -> Vec<Sighting> {
+        place.run(|| dial(MARK)).unwrap_err();
+        let mut all = Vec::new();
+        loop {
+            match self.next() {
+                Sighting {
+                    peer,
+                    what: Observation::Refused,
+                    ..
+                } if peer == MARK => return all,
+                Sighting { peer, .. } if peer == MARK => {}
+                sighting => all.push(sighting),
+            }
+        }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let unknown = self.thread.take().map(JoinHandle::join);
+        assert!(
+            thread::panicking() || matches!(unknown, Some(Ok(0))),
+            "records of unknown kinds: {unknown:?}"
+        );
+    }
+}
+
+/// Reads until told to stop; returns the number of records of no known kind.
+fn read(source: ReaderSource, stop: &AtomicBool, send: &mpsc::Sender<(Sighting, MonotonicNs)>) -> u64 {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut reader = source.into_reader().unwrap();
+        let mut sightings = Vec::new();
+        while !stop.load(Ordering::Relaxed) {
+            let deadline = monotonic() + Duration::from_millis(100);
+            reader.read(&mut sightings, Some(deadline)).await.unwrap();
+            let now = monotonic();
+            for sighting in sightings.drain(..) {
+                // Nobody listens any more once the test has failed.
+                let _ = send.send((sighting, now));
+            }
+        }
+        reader.unknown()
+    })
+}
+
+/// Dials in the calling thread's namespace, and waits for the outcome.
+pub(crate) fn dial(to: SocketAddr) -> std::io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+    socket.connect(&to.into())?;
+    Ok(socket)
+}
+
+/// Begins to dial, and does not wait.
+pub(crate) fn begin_dial(to: SocketAddr, set_up: impl FnOnce(&Socket)) -> Socket {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    set_up(&socket);
+    let error = socket.connect(&to.into()).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EINPROGRESS), "{error}");
+    socket
+}
+
+/// What was seen, without the rest.
+pub(crate) fn what(sightings: &[Sighting]) -> Vec<Observation> {
+    sightings.iter().map(|sighting| sighting.what).collect()
+}
