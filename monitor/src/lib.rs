@@ -1,6 +1,19 @@
 //! The node daemon: what the kernel saw of a node's sockets becomes verdicts about peers, told to subscribers over a
-//! unix socket. The modules follow the path of the data.
+//! unix socket. The modules follow the path of the data:
+//!
+//! ```text
+//! kernel ──Sighting──▶ reader ─▶ stall ─▶ ledger ──Standing──▶ registry ══Notice══▶ socket
+//!                                └──────────────── hub ────────────────┘
+//! ```
 
+pub mod cli;
+pub mod clock;
+pub mod coverage;
+pub mod hub;
+pub mod kernel;
 pub mod ledger;
+pub mod reader;
+pub mod registry;
 pub mod sighting;
+pub mod socket;
 pub mod stall;

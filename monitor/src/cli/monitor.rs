@@ -1,0 +1,183 @@
+//! `obit monitor`: the daemon. Puts the parts of the path together and runs them until it is told to end.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+
+use super::{SocketArgs, random_token};
+use crate::clock;
+use crate::hub::Hub;
+use crate::kernel::{self, Options, Signal};
+use crate::reader::{KernelSource, ReaderThread};
+use crate::registry::Limits;
+use crate::socket::{self, Settings};
+use crate::stall::Bounds;
+
+#[derive(Debug, Args)]
+pub(super) struct MonitorArgs {
+    #[command(flatten)]
+    socket: SocketArgs,
+    /// Look only at sockets of this network namespace: /run/netns/NAME, /proc/PID/ns/net
+    #[arg(long, value_name = "PATH")]
+    netns: Option<PathBuf>,
+    /// Leave a signal off; may be repeated
+    #[arg(long, value_name = "SIGNAL")]
+    without: Vec<Signal>,
+    /// Size of the kernel's ring buffer, bytes
+    #[arg(long, value_name = "N", default_value_t = Options::default().ring_bytes)]
+    ring_bytes: u32,
+    /// What the kernel programs themselves log: off, error, warn, info, debug, trace
+    #[arg(long, value_name = "LEVEL", default_value = "off")]
+    ebpf_log: LevelFilter,
+    /// The node's name, told to subscribers [default: the host name]
+    #[arg(long, env = "NODE_NAME", value_name = "NAME")]
+    node: Option<String>,
+    /// Subscribers at once
+    #[arg(long, value_name = "N", default_value_t = Limits::default().subscribers)]
+    max_subscribers: usize,
+    /// Peers per subscriber
+    #[arg(long, value_name = "N", default_value_t = Limits::default().peers)]
+    max_peers: usize,
+    /// Peers of all subscribers together, each counted for each subscriber
+    #[arg(long, value_name = "N", default_value_t = Limits::default().watches)]
+    max_watches: usize,
+    /// Milliseconds between two heartbeats
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(10..=60_000))]
+    heartbeat_ms: u32,
+    /// Milliseconds a Hello, or the rest of a frame, may take
+    #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(10..))]
+    patience_ms: u32,
+    /// Milliseconds a subscriber may read nothing although something is there to read
+    #[arg(long, value_name = "N", default_value_t = 30_000, value_parser = clap::value_parser!(u32).range(10..))]
+    slow_reader_ms: u32,
+    /// The shortest time a SYN may go unanswered before its peer is suspect, milliseconds
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    stall_floor_ms: u32,
+    /// The longest such time, milliseconds
+    #[arg(long, value_name = "N", default_value_t = 250, value_parser = clap::value_parser!(u32).range(1..))]
+    stall_ceiling_ms: u32,
+    /// The time before anything has been learnt of a subnet, milliseconds
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    stall_cold_ms: u32,
+}
+
+impl MonitorArgs {
+    fn limits(&self) -> Limits {
+        Limits {
+            subscribers: self.max_subscribers,
+            peers: self.max_peers,
+            watches: self.max_watches,
+        }
+    }
+
+    fn bounds(&self) -> anyhow::Result<Bounds> {
+        anyhow::ensure!(
+            self.stall_floor_ms <= self.stall_ceiling_ms,
+            "--stall-floor-ms {} is more than --stall-ceiling-ms {}",
+            self.stall_floor_ms,
+            self.stall_ceiling_ms
+        );
+        Ok(Bounds {
+            floor: millis(self.stall_floor_ms),
+            ceiling: millis(self.stall_ceiling_ms),
+            cold: millis(self.stall_cold_ms),
+        })
+    }
+
+    fn options(&self) -> anyhow::Result<Options> {
+        let cookie = |path: &PathBuf| {
+            kernel::netns_cookie(Some(path)).with_context(|| {
+                format!(
+                    "--netns {}: cannot tell which network namespace that is",
+                    path.display()
+                )
+            })
+        };
+        Ok(Options {
+            netns: self.netns.as_ref().map(cookie).transpose()?,
+            disabled: self.without.clone(),
+            ring_bytes: self.ring_bytes,
+            bpf_log_level: self.ebpf_log,
+        })
+    }
+}
+
+fn millis(ms: u32) -> Duration {
+    Duration::from_millis(ms.into())
+}
+
+pub(super) fn run(args: &MonitorArgs) -> anyhow::Result<()> {
+    let bounds = args.bounds()?;
+    let kernel = kernel::start(&args.options()?)?;
+    make_room_for_descriptors();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve(args, kernel, bounds))
+}
+
+async fn serve(args: &MonitorArgs, kernel: kernel::Kernel, bounds: Bounds) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let epoch = random_token();
+    let settings = Settings {
+        node: args.node.clone().unwrap_or_else(host_name),
+        epoch,
+        signals: kernel.signals.iter().map(|signal| signal.name().to_owned()).collect(),
+        heartbeat: millis(args.heartbeat_ms),
+        patience: millis(args.patience_ms),
+        slow_reader: millis(args.slow_reader_ms),
+    };
+    let hub = Arc::new(Hub::new(args.limits(), Box::new(kernel.filter), clock::monotonic()));
+    let source = KernelSource {
+        reader: kernel.reader,
+        losses: kernel.losses,
+    };
+    let mut reader = ReaderThread::spawn(source, Arc::clone(&hub), bounds)?;
+    let (listener, file) = socket::bind(&args.socket.socket, epoch)?;
+
+    let signals = settings.signals.join(" ");
+    tracing::info!(socket = %file.path().display(), epoch = format_args!("{epoch:016x}"), signals, "ready");
+    // Who waits for this line may have gone.
+    let _ = writeln!(
+        std::io::stdout(),
+        "ready socket={} epoch={epoch:016x}",
+        file.path().display()
+    );
+
+    let mut failure = None;
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("SIGINT"),
+            error = reader.failed() => failure = Some(error),
+        }
+    };
+    socket::serve(listener, hub, settings, stop).await;
+    drop(file);
+    match failure {
+        Some(error) => Err(error).context("the kernel's sightings cannot be read any more"),
+        None => Ok(()),
+    }
+}
+
+/// Every subscriber is a descriptor; the soft limit is 1 024 on most systems, and the hard one is for this.
+fn make_room_for_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, limit = limit.current, "the limit of open files stays as it is");
+    }
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

@@ -1,0 +1,86 @@
+//! What the monitor may have missed: the kernel half's losses, as heartbeats tell them. Beside the path of the data.
+
+use std::time::Duration;
+
+use crate::sighting::MonotonicNs;
+
+/// Since when everything was seen, and since when not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coverage {
+    lost: u64,
+    checked: MonotonicNs,
+    complete_since: MonotonicNs,
+    blind_since: Option<MonotonicNs>,
+}
+
+/// Nothing lost for this long, and the monitor sees again.
+const QUIET: Duration = Duration::from_secs(1);
+
+impl Coverage {
+    /// Everything is seen from `start` on.
+    #[must_use]
+    pub fn new(start: MonotonicNs) -> Self {
+        Self {
+            lost: 0,
+            checked: start,
+            complete_since: start,
+            blind_since: None,
+        }
+    }
+
+    /// Takes in how many sightings were lost altogether. Returns whether some were since the last call.
+    pub fn update(&mut self, now: MonotonicNs, lost: u64) -> bool {
+        let more = lost > self.lost;
+        if more {
+            // Lost at some time since the last look.
+            self.blind_since.get_or_insert(self.checked);
+            self.complete_since = now;
+        } else if now.since(self.complete_since) >= QUIET {
+            self.blind_since = None;
+        }
+        self.lost = self.lost.max(lost);
+        self.checked = now;
+        more
+    }
+
+    /// Sightings lost since the start.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Since when none was lost.
+    #[must_use]
+    pub fn complete_since(&self) -> MonotonicNs {
+        self.complete_since
+    }
+
+    /// Since when sightings are being lost; `None` while none are.
+    #[must_use]
+    pub fn blind_since(&self) -> Option<MonotonicNs> {
+        self.blind_since
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Coverage, MonotonicNs};
+
+    fn ms(n: u64) -> MonotonicNs {
+        MonotonicNs(n * 1_000_000)
+    }
+
+    #[test]
+    fn coverage_is_complete_until_something_is_lost_and_again_after_a_second_without_loss() {
+        let mut coverage = Coverage::new(ms(10));
+        assert!(!coverage.update(ms(20), 0));
+        assert_eq!((coverage.complete_since(), coverage.blind_since()), (ms(10), None));
+        assert!(coverage.update(ms(30), 5));
+        assert!(coverage.update(ms(40), 6));
+        assert!(!coverage.update(ms(1_039), 6));
+        assert_eq!(coverage.blind_since(), Some(ms(20)));
+        assert!(!coverage.update(ms(1_040), 6));
+        assert_eq!((coverage.complete_since(), coverage.blind_since()), (ms(40), None));
+        assert_eq!(coverage.lost(), 6);
+    }
+}

@@ -1,0 +1,356 @@
+//! The registry, between the ledger and the sockets: who asked about whom, and what each was told last. Turns verdicts
+//! into notices, and only changes into news.
+
+mod outbox;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use obit_protocol::{Heartbeat, Notice, monitor_message::Message};
+
+use crate::ledger::{ConnectionNews, Standing};
+use crate::sighting::{MonotonicNs, NetnsCookie};
+use outbox::Outbox;
+
+pub use outbox::{CONNECTIONS_MAX, Flush, Wire};
+
+/// How much subscribers may ask of a monitor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Subscribers at once.
+    pub subscribers: usize,
+    /// Peers per subscriber.
+    pub peers: usize,
+    /// Peers of all subscribers together, each counted for each subscriber.
+    pub watches: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            subscribers: 1_024,
+            peers: 16_384,
+            watches: 1_048_576,
+        }
+    }
+}
+
+/// A subscriber, by a number never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SubscriberId(u64);
+
+/// A limit that was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    /// No more subscribers.
+    #[error("this monitor serves {0} subscribers at most")]
+    Subscribers(usize),
+    /// No more peers for this subscriber.
+    #[error("a subscriber may watch {0} peers at most")]
+    Peers(usize),
+    /// No more peers for anyone.
+    #[error("all subscribers together may watch {0} peers at most")]
+    Watches(usize),
+}
+
+/// Who asked about whom, and what each was told last.
+pub struct Registry {
+    limits: Limits,
+    subscribers: HashMap<SubscriberId, Subscriber>,
+    peers: HashMap<SocketAddr, Watchers>,
+    watches: usize,
+    next_id: u64,
+    seq: u64,
+    /// Who has something to be told since the last flush.
+    touched: Vec<SubscriberId>,
+}
+
+struct Subscriber {
+    netns: Option<NetnsCookie>,
+    peers: HashSet<SocketAddr>,
+    outbox: Outbox,
+    wire: Arc<dyn Wire>,
+    touched: bool,
+}
+
+/// Those who watch one peer, by the namespace they are in: a verdict is the same for all of one namespace.
+type Watchers = BTreeMap<Option<NetnsCookie>, Audience>;
+
+struct Audience {
+    told: Standing,
+    seq: u64,
+    members: HashSet<SubscriberId>,
+}
+
+impl Registry {
+    /// Nobody has asked for anything yet.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            subscribers: HashMap::new(),
+            peers: HashMap::new(),
+            watches: 0,
+            next_id: 0,
+            seq: 0,
+            touched: Vec::new(),
+        }
+    }
+
+    /// The number of the newest notice.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// How many subscribers there are.
+    #[must_use]
+    pub fn subscribers(&self) -> usize {
+        self.subscribers.len()
+    }
+
+    /// How many peers are watched by anyone.
+    #[must_use]
+    pub fn peers(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Someone in `netns` (`None`: not known) subscribes and is told things over `wire`.
+    ///
+    /// # Errors
+    /// [`Full::Subscribers`].
+    pub fn join(&mut self, netns: Option<NetnsCookie>, wire: Arc<dyn Wire>) -> Result<SubscriberId, Full> {
+        if self.subscribers.len() >= self.limits.subscribers {
+            return Err(Full::Subscribers(self.limits.subscribers));
+        }
+        let id = SubscriberId(self.next_id);
+        self.next_id += 1;
+        let subscriber = Subscriber {
+            netns: netns.filter(|netns| netns.is_known()),
+            peers: HashSet::new(),
+            outbox: Outbox::default(),
+            wire,
+            touched: false,
+        };
+        self.subscribers.insert(id, subscriber);
+        Ok(id)
+    }
+
+    /// Up to `count` of the peers a subscriber watches.
+    #[must_use]
+    pub fn some_peers(&self, id: SubscriberId, count: usize) -> Vec<SocketAddr> {
+        let subscriber = self.subscribers.get(&id);
+        subscriber.map_or_else(Vec::new, |subscriber| {
+            subscriber.peers.iter().take(count).copied().collect()
+        })
+    }
+
+    /// A subscriber is gone. Its peers must have been unwatched before.
+    pub fn leave(&mut self, id: SubscriberId) {
+        debug_assert!(self.subscribers.get(&id).is_none_or(|gone| gone.peers.is_empty()));
+        self.subscribers.remove(&id);
+    }
+
+    /// A subscriber asks about a peer, of which `verdict` tells what is known for its namespace. Returns whether nobody
+    /// watched it before.
+    ///
+    /// # Errors
+    /// [`Full::Peers`] or [`Full::Watches`].
+    pub fn watch(
+        &mut self,
+        id: SubscriberId,
+        peer: SocketAddr,
+        verdict: impl FnOnce(Option<NetnsCookie>) -> Standing,
+    ) -> Result<bool, Full> {
+        let Some(subscriber) = self.subscribers.get_mut(&id) else {
+            return Ok(false);
+        };
+        if subscriber.peers.contains(&peer) {
+            return Ok(false);
+        }
+        if subscriber.peers.len() >= self.limits.peers {
+            return Err(Full::Peers(self.limits.peers));
+        }
+        if self.watches >= self.limits.watches {
+            return Err(Full::Watches(self.limits.watches));
+        }
+        subscriber.peers.insert(peer);
+        self.watches += 1;
+        let watchers = self.peers.entry(peer).or_default();
+        let first = watchers.is_empty();
+        let audience = watchers.entry(subscriber.netns).or_insert_with(|| Audience {
+            told: verdict(subscriber.netns),
+            seq: self.seq,
+            members: HashSet::new(),
+        });
+        audience.members.insert(id);
+        Ok(first)
+    }
+
+    /// A subscriber does not care about a peer any more. Returns whether now nobody does.
+    pub fn unwatch(&mut self, id: SubscriberId, peer: SocketAddr) -> bool {
+        let Some(subscriber) = self.subscribers.get_mut(&id) else {
+            return false;
+        };
+        if !subscriber.peers.remove(&peer) {
+            return false;
+        }
+        self.watches -= 1;
+        subscriber.outbox.peer_left(peer);
+        let Some(watchers) = self.peers.get_mut(&peer) else {
+            return false;
+        };
+        if let Some(audience) = watchers.get_mut(&subscriber.netns) {
+            audience.members.remove(&id);
+            if audience.members.is_empty() {
+                watchers.remove(&subscriber.netns);
+            }
+        }
+        let last = watchers.is_empty();
+        if last {
+            self.peers.remove(&peer);
+        }
+        last
+    }
+
+    /// What a subscriber may be told of a peer it watches; `None` if nothing is known.
+    #[must_use]
+    pub fn state(&self, id: SubscriberId, peer: SocketAddr) -> Option<Notice> {
+        let netns = self.subscribers.get(&id)?.netns;
+        let audience = self.peers.get(&peer)?.get(&netns)?;
+        let known = audience.told.evidence > 0;
+        known.then(|| notice(peer, audience.seq, &audience.told))
+    }
+
+    /// Looks at a peer again: whoever would now be told something else will be, at the next flush.
+    pub fn review(&mut self, peer: SocketAddr, verdict: impl Fn(Option<NetnsCookie>) -> Standing) {
+        let Some(watchers) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        for (netns, audience) in watchers {
+            let now = verdict(*netns);
+            if audience.told.says_the_same_as(&now) {
+                continue;
+            }
+            self.seq += 1;
+            (audience.told, audience.seq) = (now, self.seq);
+            for id in &audience.members {
+                if let Some(subscriber) = self.subscribers.get_mut(id) {
+                    subscriber.outbox.peer_changed(peer);
+                    subscriber.touch(*id, &mut self.touched);
+                }
+            }
+        }
+    }
+
+    /// News of a connection, for those in its namespace who watch its peer.
+    pub fn tell_of_connection(&mut self, news: &ConnectionNews) {
+        let own = Some(news.netns).filter(|netns| netns.is_known());
+        let audience = own.and_then(|_| self.peers.get(&news.peer)?.get(&own));
+        let Some(audience) = audience else {
+            return;
+        };
+        self.seq += 1;
+        let notice = Notice {
+            socket_cookie: news.socket.0,
+            ..notice(news.peer, self.seq, &news.standing)
+        };
+        for id in &audience.members {
+            if let Some(subscriber) = self.subscribers.get_mut(id) {
+                subscriber.outbox.connection_changed(notice.clone());
+                subscriber.touch(*id, &mut self.touched);
+            }
+        }
+    }
+
+    /// An answer for one subscriber, to be flushed by its session.
+    pub fn reply(&mut self, id: SubscriberId, message: Message) {
+        if let Some(subscriber) = self.subscribers.get_mut(&id) {
+            subscriber.outbox.reply(message);
+        }
+    }
+
+    /// The next heartbeat for one subscriber, to be flushed by its session.
+    pub fn beat(&mut self, id: SubscriberId, heartbeat: Heartbeat) {
+        if let Some(subscriber) = self.subscribers.get_mut(&id) {
+            subscriber.outbox.beat(heartbeat);
+        }
+    }
+
+    /// The last words to one subscriber, to be flushed by its session. Nothing follows them.
+    pub fn close(&mut self, id: SubscriberId, goodbye: Message) {
+        if let Some(subscriber) = self.subscribers.get_mut(&id) {
+            subscriber.outbox.close(goodbye);
+        }
+    }
+
+    /// Writes to everyone touched since the last call what they take at once; their sessions write the rest.
+    pub fn flush_touched(&mut self, now: MonotonicNs) {
+        for id in std::mem::take(&mut self.touched) {
+            if let Some(subscriber) = self.subscribers.get_mut(&id) {
+                subscriber.touched = false;
+            }
+            if self.flush(id, now) != Flush::Empty
+                && let Some(subscriber) = self.subscribers.get(&id)
+            {
+                subscriber.wire.wake();
+            }
+        }
+    }
+
+    /// Writes to one subscriber what it takes at once.
+    pub fn flush(&mut self, id: SubscriberId, now: MonotonicNs) -> Flush {
+        let Some(Subscriber {
+            netns, outbox, wire, ..
+        }) = self.subscribers.get_mut(&id)
+        else {
+            return Flush::Broken;
+        };
+        let newest = |peer| {
+            let audience = self.peers.get(&peer)?.get(netns)?;
+            Some(notice(peer, audience.seq, &audience.told))
+        };
+        outbox.flush(wire.as_ref(), now, newest)
+    }
+
+    /// Encoded bytes a subscriber has not taken.
+    #[must_use]
+    pub fn backlog(&self, id: SubscriberId) -> usize {
+        self.subscribers
+            .get(&id)
+            .map_or(0, |subscriber| subscriber.outbox.backlog())
+    }
+
+    /// For how long a subscriber has taken nothing although there was something to take.
+    #[must_use]
+    pub fn blocked_for(&self, id: SubscriberId, now: MonotonicNs) -> Duration {
+        let subscriber = self.subscribers.get(&id);
+        subscriber.map_or(Duration::ZERO, |subscriber| subscriber.outbox.blocked_for(now))
+    }
+}
+
+impl Subscriber {
+    fn touch(&mut self, id: SubscriberId, touched: &mut Vec<SubscriberId>) {
+        if !self.touched {
+            self.touched = true;
+            touched.push(id);
+        }
+    }
+}
+
+fn notice(peer: SocketAddr, seq: u64, standing: &Standing) -> Notice {
+    Notice {
+        seq,
+        peer: Some(peer.into()),
+        verdict: standing.verdict.into(),
+        reason: standing.reason.into(),
+        evidence: standing.evidence,
+        kernel_ns: standing.at.0,
+        socket_cookie: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;
