@@ -11,7 +11,7 @@ use super::Client;
 use super::call::Classifier;
 use super::policy::{Policy, RoundRobin};
 use super::pool::{Pool, Settings};
-use super::resolve::{Endpoint, Fixed, Resolve};
+use super::resolve::{Dns, Endpoint, Fixed, Resolve};
 use super::retry::RetryBudget;
 use crate::connection::DialOptions;
 use crate::feed::Feed;
@@ -132,7 +132,7 @@ impl ClientBuilder {
         let (scheme, authority) = origin(&self.origin)?;
         let resolver = match self.resolver {
             Some(resolver) => resolver,
-            None => return Err(BuildError::Origin(self.origin)),
+            None => Box::new(Dns::new(authority.host(), authority.port_u16().unwrap_or(80))),
         };
         let policy = self
             .policy

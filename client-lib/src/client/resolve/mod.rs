@@ -1,6 +1,7 @@
 //! Where endpoints come from. A resolver names the whole set each time; who of them is dead is not its business: a death
 //! is an overlay on the set, never an edit of it.
 
+mod dns;
 mod fixed;
 
 use std::error::Error as StdError;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc};
 
+pub use dns::{Dns, DnsError};
 pub use fixed::Fixed;
 
 /// One address that serves. More will be said of endpoints later (zone, weight): build it with [`Endpoint::new`].
