@@ -70,7 +70,7 @@ pub enum DialError {
         peer: SocketAddr,
     },
     /// The feed told that the peer is dead while it was being dialled.
-    #[error(transparent)]
+    #[error("{0}")]
     PeerDead(#[from] PeerDead),
     /// Anything else; most often this host's own trouble, such as a lack of descriptors.
     #[error("cannot dial {peer}: {source}")]

@@ -2,6 +2,7 @@
 //! its I/O fails, and nothing else ends them: dropping hyper's `Connection` does not.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -9,6 +10,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 
 use super::KillSwitch;
+use crate::feed::Registration;
 
 pin_project_lite::pin_project! {
     /// I/O that fails as soon as its [`KillSwitch`] is thrown, and wakes whoever waits on it.
@@ -21,13 +23,30 @@ pin_project_lite::pin_project! {
         #[pin]
         io: T,
         kill: KillSwitch,
+        tie: Option<Registration>,
     }
 }
 
 impl<T> Guarded<T> {
     /// `io`, until `kill` is thrown. The switch must guard nothing else.
     pub fn new(io: T, kill: KillSwitch) -> Self {
-        Self { io, kill }
+        Self { io, kill, tie: None }
+    }
+
+    /// `io`, just connected, for as long as the peer of its registration lives.
+    pub(crate) fn tied(io: T, registration: Registration) -> Self {
+        registration.link().establish();
+        Self {
+            io,
+            kill: registration.link().kill_switch().clone(),
+            tie: Some(registration),
+        }
+    }
+
+    /// `io` that nobody can say anything about.
+    pub(crate) fn unwatched(io: T) -> Self {
+        let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
+        Self::new(io, KillSwitch::new(nobody))
     }
 
     /// What ends this connection.

@@ -53,7 +53,8 @@ pub(super) struct State {
     waiting: HashSet<SocketAddr>,
     asked: HashMap<SocketAddr, Asked>,
     leaving: HashSet<SocketAddr>,
-    questions: HashMap<u64, Vec<SocketAddr>>,
+    /// Of each question the peers its answer has not told of yet.
+    questions: HashMap<u64, HashSet<SocketAddr>>,
     last_question: u64,
 }
 
@@ -120,21 +121,25 @@ impl State {
             remove: remove.iter().copied().map(Into::into).collect(),
             id: self.last_question,
         };
-        self.questions.insert(self.last_question, add);
+        self.questions.insert(self.last_question, add.into_iter().collect());
         watch
     }
 
-    /// The state of peers just asked for. Those it does not list are unknown.
+    /// The state of peers just asked for, or a part of it. Those that no part lists are unknown.
     pub(super) fn snapshot(&mut self, snapshot: &Snapshot) -> Result<Vec<Change>, Violation> {
         let mut changes = Vec::new();
-        let mut listed = HashSet::new();
         for notice in &snapshot.notices {
-            listed.insert(peer_of(notice)?);
             changes.extend(self.heard(notice, Arrival::Snapshot)?);
+            let peer = peer_of(notice)?;
+            if let Some(open) = self.questions.get_mut(&snapshot.watch_id) {
+                open.remove(&peer);
+            }
+        }
+        if snapshot.more {
+            return Ok(changes);
         }
         for peer in self.questions.remove(&snapshot.watch_id).unwrap_or_default() {
-            let silent = self.asked.get(&peer).is_some_and(|asked| asked.seq <= snapshot.seq);
-            if silent && !listed.contains(&peer) {
+            if self.asked.get(&peer).is_some_and(|asked| asked.seq <= snapshot.seq) {
                 changes.push(Change::Peer {
                     peer,
                     health: Health::UNKNOWN,
