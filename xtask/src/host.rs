@@ -1,0 +1,70 @@
+//! What this machine must have before an experiment or a kernel test, and how it gets it.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::{find_program, must};
+
+/// A program of the system, the Debian or Ubuntu package it comes in, and what it is for.
+struct Tool {
+    program: &'static str,
+    package: &'static str,
+    purpose: &'static str,
+}
+
+const LAB_TOOLS: [Tool; 2] = [
+    Tool { program: "ip", package: "iproute2", purpose: "makes the network namespaces the pods live in" },
+    Tool { program: "nft", package: "nftables", purpose: "drops and rejects packets as a dead pod's node does" },
+];
+
+/// Whether this process is root. Whether root may do what is needed is found out by the monitor itself.
+pub(crate) fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
+}
+
+/// Whether this runs in CI, where a test skipped for a missing privilege is a failure.
+pub(crate) fn is_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false" && value != "0")
+}
+
+/// Installs whatever the lab and the kernel tests lack, saying what and why.
+///
+/// # Errors
+/// When something is missing and cannot be installed: names it and the next step.
+pub(crate) fn install_lab_tools() -> Result<()> {
+    let missing: Vec<_> = LAB_TOOLS.iter().filter(|tool| find_program(tool.program).is_none()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for tool in &missing {
+        eprintln!("   `{}` is missing: it {} (package {})", tool.program, tool.purpose, tool.package);
+    }
+    let packages: Vec<_> = missing.iter().map(|tool| tool.package).collect();
+    let by_hand = format!("install by hand: {}", packages.join(" "));
+    if find_program("apt-get").is_none() {
+        bail!("this system has no apt-get; {by_hand}");
+    }
+    must(as_root("apt-get")?.args(["update", "-qq"])).context(by_hand.clone())?;
+    let mut install = as_root("apt-get")?;
+    must(install.env("DEBIAN_FRONTEND", "noninteractive").args(["install", "-y", "-qq"]).args(packages)).context(by_hand)
+}
+
+/// A command that runs as root: as it is where we are root, by sudo elsewhere.
+///
+/// # Errors
+/// When we are not root and there is no sudo.
+pub(crate) fn as_root(program: impl AsRef<Path>) -> Result<Command> {
+    let program = program.as_ref();
+    if is_root() {
+        return Ok(Command::new(program));
+    }
+    if find_program("sudo").is_none() {
+        bail!("`{}` needs root and there is no sudo here: run this command as root", program.display());
+    }
+    let mut command = Command::new("sudo");
+    command.arg("--preserve-env=CI,RUST_LOG,DEBIAN_FRONTEND").arg(program);
+    Ok(command)
+}

@@ -1,0 +1,47 @@
+//! obit's own commands; `cargo xtask --help` lists them.
+
+mod command;
+mod ebpf;
+mod host;
+mod lab;
+mod test;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Builds, tests and demonstrates obit. Whatever a command needs and does not find, it installs, saying what and why.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Builds the eBPF object that `obit monitor` embeds
+    BuildEbpf,
+    /// The experiment: kills a pod under load and lets another vanish, with and without obit
+    Demo,
+    /// Everything CI checks; ends with `N passed, N failed, N skipped`
+    Test,
+    /// Runs one scenario of the lab: steady, kill, blackhole, latency (needs root)
+    #[command(disable_help_flag = true)]
+    Lab {
+        /// Handed to the lab as they are; `cargo xtask lab --help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+}
+
+fn main() -> Result<ExitCode> {
+    match Arguments::parse().command {
+        Task::BuildEbpf => ebpf::build().map(|_| ExitCode::SUCCESS),
+        Task::Demo => lab::lab(&["demo".into()]),
+        Task::Test => test::test(),
+        Task::Lab { arguments } => lab::lab(&arguments),
+    }
+}

@@ -1,0 +1,108 @@
+//! `test`: everything CI checks, stage by stage; a failed stage does not hide the next.
+
+mod lab;
+mod tally;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result};
+
+use crate::command::{cargo, run, spell};
+use crate::{ebpf, host};
+use tally::Tally;
+
+/// Test targets that load programs into the kernel or make namespaces, by package.
+const KERNEL_TESTS: [&str; 2] = ["obit-monitor", "obit-lab"];
+const KERNEL_FEATURES: &str = "obit-monitor/kernel-tests,obit-lab/kernel-tests";
+
+/// Runs every stage; the exit code tells whether all of them passed.
+pub(crate) fn test() -> Result<ExitCode> {
+    let mut tally = Tally::default();
+    stage("formatting");
+    tally.check("formatting", run(&mut cargo(["fmt", "--all", "--check"]))?.success());
+    stage("eBPF object");
+    let object = ebpf::build();
+    if let Err(error) = &object {
+        eprintln!("   {error:#}");
+    }
+    tally.check("eBPF object", object.is_ok());
+    stage("lints");
+    let lints = ["clippy", "--all-targets", "--features", KERNEL_FEATURES, "--", "-D", "warnings"];
+    tally.check("lints", run(&mut cargo(lints))?.success());
+    stage("docs");
+    tally.check("docs", run(cargo(["doc", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?.success());
+    stage("unit, property, socket and doc tests");
+    cargo_test(&mut tally, &mut cargo(["test", "--no-fail-fast"]))?;
+    privileged(&mut tally)?;
+    Ok(close(&tally))
+}
+
+/// The stages that need root. Elsewhere every test of theirs is named as skipped.
+fn privileged(tally: &mut Tally) -> Result<()> {
+    stage("kernel tests");
+    if !host::is_root() {
+        eprintln!("   skipped: they need root. Next: run `cargo xtask test` as root");
+        for test in list_kernel_tests()? {
+            tally.skipped.push(test);
+        }
+        tally.skipped.extend(lab::CHECKS.map(str::to_owned));
+        return Ok(());
+    }
+    host::install_lab_tools()?;
+    cargo_test(tally, kernel_tests().args(["--no-fail-fast", "--", "--test-threads=2"]))?;
+    stage("short lab run");
+    lab::check(tally)
+}
+
+fn kernel_tests() -> Command {
+    let mut command = cargo(["test", "--test", "kernel*", "--features", KERNEL_FEATURES]);
+    for package in KERNEL_TESTS {
+        command.args(["-p", package]);
+    }
+    command
+}
+
+fn list_kernel_tests() -> Result<Vec<String>> {
+    let output = kernel_tests().args(["--", "--list"]).output().context("cargo test --list")?;
+    let listing = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(listing.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
+}
+
+/// Runs `cargo test`, showing what it prints and counting it.
+fn cargo_test(tally: &mut Tally, command: &mut Command) -> Result<()> {
+    let line = spell(command);
+    eprintln!("\x1b[1m   $ {line}\x1b[0m");
+    let failed_before = tally.failed.len();
+    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start `{line}`"))?;
+    let output = child.stdout.take().context("the test runner's output")?;
+    for line in BufReader::new(output).lines() {
+        let line = line.context("what the test runner prints")?;
+        println!("{line}");
+        tally.read_line(&line);
+    }
+    if !child.wait()?.success() && tally.failed.len() == failed_before {
+        tally.check(&format!("`{line}` (it did not build, or ended early)"), false);
+    }
+    Ok(())
+}
+
+fn stage(name: &str) {
+    eprintln!("\n\x1b[1;36m== {name}\x1b[0m");
+}
+
+fn close(tally: &Tally) -> ExitCode {
+    println!();
+    for test in &tally.skipped {
+        println!("skipped: {test}");
+    }
+    for test in &tally.failed {
+        println!("failed: {test}");
+    }
+    println!("{}", tally.summary());
+    let skip_fails = host::is_ci() && !tally.skipped.is_empty();
+    if skip_fails {
+        eprintln!("in CI a skipped test is a failure");
+    }
+    if tally.failed.is_empty() && !skip_fails { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
