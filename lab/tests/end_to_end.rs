@@ -1,1 +1,195 @@
-//! The lab on real namespaces. Needs root, iproute2 and nft.
+//! The lab on real namespaces, kept short. Needs root, iproute2 and nft; fails where they are missing.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+fn lab(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_obit-lab"));
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs a lab to its end; its pid and what it printed.
+fn finished(arguments: &[&str]) -> (u32, Output) {
+    let child = lab(arguments).spawn().unwrap();
+    (child.id(), child.wait_with_output().unwrap())
+}
+
+/// The namespaces of the lab with this pid.
+fn namespaces(pid: u32) -> Vec<String> {
+    let output = Command::new("ip").args(["netns", "list"]).output().expect("ip runs");
+    assert!(output.status.success(), "{output:?}");
+    let names = String::from_utf8(output.stdout).unwrap();
+    let names = names.lines().filter_map(|line| line.split_whitespace().next());
+    names
+        .filter(|name| name.starts_with(&format!("obit-lab-{pid}-")))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The processes in a namespace.
+fn processes(namespace: &str) -> String {
+    let output = Command::new("ip")
+        .args(["netns", "pids", namespace])
+        .output()
+        .expect("ip runs");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Asks again, for ten seconds at most, until `reached`: what is waited for happens in another process.
+#[expect(clippy::disallowed_methods, reason = "another process gives no event to wait for")]
+fn wait_until(what: &str, mut reached: impl FnMut() -> bool) {
+    for _ in 0..1_000 {
+        if reached() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{what}: not within ten seconds");
+}
+
+/// Starts a long lab and waits until its workload runs.
+fn under_way() -> Child {
+    let mut child = lab(&[
+        "steady",
+        "--client",
+        "tonic",
+        "--concurrency",
+        "5",
+        "--requests",
+        "3000",
+    ])
+    .spawn()
+    .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut settings = String::new();
+    stderr.read_line(&mut settings).unwrap();
+    assert!(settings.starts_with("5 callers x 3000 calls"), "{settings}");
+    // Read to the end elsewhere: a lab must not fail for want of a reader.
+    std::thread::spawn(move || stderr.read_to_string(&mut String::new()));
+    let client = format!("obit-lab-{}-client", child.id());
+    wait_until("the workload runs", || !processes(&client).trim().is_empty());
+    child
+}
+
+#[test]
+fn a_short_steady_run_answers_every_call_and_leaves_nothing_behind() {
+    let (pid, output) = finished(&[
+        "steady",
+        "--client",
+        "tonic",
+        "--concurrency",
+        "50",
+        "--requests",
+        "20",
+        "--seed",
+        "1",
+        "--json",
+    ]);
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(stdout.lines().count(), 1, "{stdout}");
+    let line: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(
+        (line["scenario"].as_str(), line["client"].as_str()),
+        (Some("steady"), Some("tonic"))
+    );
+    assert_eq!(
+        (line["success"].as_u64(), line["fail"].as_u64()),
+        (Some(1_000), Some(0))
+    );
+    let pods = line["load_balance"].as_object().unwrap();
+    assert_eq!(pods.len(), 5);
+    assert_eq!(pods.values().filter_map(Value::as_u64).sum::<u64>(), 1_000);
+    assert!(line["p50_ms"].as_f64().unwrap() >= 10.0, "{line}");
+    assert_eq!(namespaces(pid), Vec::<String>::new());
+}
+
+#[test]
+fn a_killed_pod_answers_no_more_and_the_report_says_who_died() {
+    let (pid, output) = finished(&[
+        "kill",
+        "--client",
+        "tonic",
+        "--concurrency",
+        "20",
+        "--requests",
+        "150",
+        "--seed",
+        "1",
+    ]);
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(stdout.matches("(died)").count(), 1, "{stdout}");
+    assert!(
+        stdout.contains("tonic kill: ") && stdout.contains("Connection refused"),
+        "{stdout}"
+    );
+    assert_eq!(namespaces(pid), Vec::<String>::new());
+}
+
+#[test]
+fn a_run_that_ends_before_the_death_is_refused_and_leaves_nothing_behind() {
+    let (pid, output) = finished(&[
+        "kill",
+        "--client",
+        "tonic",
+        "--concurrency",
+        "5",
+        "--requests",
+        "5",
+        "--json",
+    ]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(stderr.contains("refused: the workload ended"), "{stderr}");
+    assert!(output.stdout.is_empty(), "a refused run is not recorded");
+    assert_eq!(namespaces(pid), Vec::<String>::new());
+}
+
+#[test]
+fn a_missing_monitor_is_named_and_leaves_nothing_behind() {
+    let (pid, output) = finished(&["steady", "--client", "obit", "--monitor", "/nowhere/obit"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(
+        stderr.contains("no monitor at /nowhere/obit") && stderr.contains("cargo xtask build-ebpf"),
+        "{stderr}"
+    );
+    assert_eq!(namespaces(pid), Vec::<String>::new());
+}
+
+#[test]
+fn an_interrupted_lab_leaves_nothing_behind() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut child = under_way();
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        assert!(!child.wait().unwrap().success());
+        assert_eq!(namespaces(child.id()), Vec::<String>::new(), "{signal:?}");
+    }
+}
+
+#[test]
+fn a_killed_labs_processes_die_with_it_and_the_next_lab_sweeps_its_namespaces() {
+    let mut child = under_way();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let left = namespaces(child.id());
+    assert_eq!(left.len(), 8, "a SIGKILL leaves no chance to clean up: {left:?}");
+    wait_until("every process is gone", || {
+        left.iter().all(|name| processes(name).trim().is_empty())
+    });
+    let (_, output) = finished(&["steady", "--client", "tonic", "--concurrency", "5", "--requests", "5"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        stderr.contains(&format!("removed obit-lab-{}-client", child.id())),
+        "{stderr}"
+    );
+    assert_eq!(namespaces(child.id()), Vec::<String>::new());
+}

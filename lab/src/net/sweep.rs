@@ -12,17 +12,25 @@ pub fn leftovers<'a>(names: impl Iterator<Item = &'a str>, alive: impl Fn(u32) -
         .collect()
 }
 
+/// The names in what `ip netns list` prints: "name (id: 3)".
+fn names(listed: &str) -> impl Iterator<Item = &str> {
+    listed.lines().filter_map(|line| line.split_whitespace().next())
+}
+
 /// Deletes every namespace left behind by a dead lab, and returns their names.
 ///
 /// # Errors
 /// When `ip` cannot run or refuses.
 pub fn sweep() -> Result<Vec<String>, NetError> {
     let listed = run("ip", &["netns", "list"], "")?;
-    // "name (id: 3)": the name is the first word.
-    let names = listed.lines().filter_map(|line| line.split_whitespace().next());
-    let dead = leftovers(names, |pid| Path::new("/proc").join(pid.to_string()).exists());
+    let dead = leftovers(names(&listed), |pid| Path::new("/proc").join(pid.to_string()).exists());
     for name in &dead {
-        run("ip", &["netns", "delete", name], "")?;
+        if let Err(error) = run("ip", &["netns", "delete", name], "") {
+            // Another lab that starts at this moment may have been faster.
+            if names(&run("ip", &["netns", "list"], "")?).any(|left| left == *name) {
+                return Err(error);
+            }
+        }
     }
     Ok(dead.into_iter().map(str::to_owned).collect())
 }

@@ -178,7 +178,7 @@ impl Stage {
             evicted_after_ns: death
                 .zip(evicted_ns)
                 .map(|(death, evicted)| evicted.saturating_sub(death.from_ns)),
-            event_to_client: Quantiles::of(result.observations.event_to_client_ns),
+            event_to_client: Quantiles::of(result.observations.lateness_ns(result.start_ns)),
             tally: Tally::of(&journals),
             stopped: result.stopped,
         })

@@ -11,7 +11,7 @@ mod trace;
 pub use classes::Classes;
 pub use clients::ClientKind;
 pub use load::{Done, Load, Transport, TransportBody};
-pub use observe::{Observations, Transition};
+pub use observe::{Observations, Told, Transition};
 pub use process::{ClientArgs, Result, run};
 pub use trace::{Call, Outcome, read, write};
 

@@ -20,16 +20,32 @@ pub struct Transition {
     pub in_rotation: bool,
 }
 
+/// A notice of the monitor. Times are `CLOCK_MONOTONIC` nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// When the kernel made the observation.
+    pub kernel_ns: u64,
+    /// When the watcher had it in hand.
+    pub handled_ns: u64,
+}
+
 /// Everything observed in a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observations {
     /// In the order they were announced.
     pub transitions: Vec<Transition>,
-    /// From the kernel's event to the notice handled in the client, nanoseconds, one a notice.
-    pub event_to_client_ns: Vec<u64>,
+    /// The monitor's notices, as a watcher in the client's process handled them.
+    pub told: Vec<Told>,
 }
 
 impl Observations {
+    /// How late the notices were whose events came at or after `since_ns`. Earlier ones may have been known to the
+    /// monitor before this client asked.
+    pub fn lateness_ns(&self, since_ns: u64) -> impl Iterator<Item = u64> {
+        let told = self.told.iter().filter(move |told| told.kernel_ns >= since_ns);
+        told.map(|told| told.handled_ns.saturating_sub(told.kernel_ns))
+    }
+
     /// When `peer` first left the rotation at or after `since_ns`.
     #[must_use]
     pub fn evicted_ns(&self, peer: std::net::SocketAddr, since_ns: u64) -> Option<u64> {
@@ -62,12 +78,22 @@ mod tests {
                 moved(12, "198.18.1.1:8080", false),
                 moved(13, "198.18.1.1:8080", false),
             ],
-            event_to_client_ns: vec![],
+            told: vec![],
         };
         assert_eq!(
             observations.evicted_ns("198.18.1.1:8080".parse().unwrap(), 10),
             Some(12)
         );
         assert_eq!(observations.evicted_ns("198.18.1.3:8080".parse().unwrap(), 10), None);
+    }
+
+    #[test]
+    fn notices_of_events_before_the_start_are_not_counted() {
+        let told = |kernel_ns, handled_ns| Told { kernel_ns, handled_ns };
+        let observations = Observations {
+            transitions: vec![],
+            told: vec![told(5, 500), told(10, 12), told(20, 25)],
+        };
+        assert_eq!(observations.lateness_ns(10).collect::<Vec<_>>(), [2, 5]);
     }
 }

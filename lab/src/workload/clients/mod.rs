@@ -1,5 +1,7 @@
 //! The client libraries the lab compares. Each becomes a transport under the same generated client.
 
+mod obit;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -48,7 +50,9 @@ impl ClientKind {
 const WARM_UP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Marks a call for clients that may repeat it.
-pub(super) fn mark_idempotent(_request: &mut tonic::Request<CallRequest>) {}
+pub(super) fn mark_idempotent(request: &mut tonic::Request<CallRequest>) {
+    request.extensions_mut().insert(::obit::Idempotent(true));
+}
 
 /// Builds the client, warms it up, and applies the load.
 pub(super) async fn drive(args: &ClientArgs) -> anyhow::Result<(Done, Observations)> {
@@ -57,7 +61,11 @@ pub(super) async fn drive(args: &ClientArgs) -> anyhow::Result<(Done, Observatio
             let done = drive_transport(balance_list(&args.pods)?, args).await?;
             Ok((done, Observations::default()))
         }
-        ClientKind::Obit | ClientKind::ObitBlind => anyhow::bail!("not yet"),
+        ClientKind::Obit | ClientKind::ObitBlind => {
+            let observed = obit::Observed::new(args)?;
+            let done = drive_transport(observed.client.clone(), args).await?;
+            Ok((done, observed.observations()))
+        }
     }
 }
 

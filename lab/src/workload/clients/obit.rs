@@ -1,0 +1,95 @@
+//! obit's own client, with and without a monitor, and what it tells of itself while it works.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
+use obit::{EndpointEvent, Feed, Phase};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::super::{ClientArgs, Observations, Told, Transition};
+use crate::clock::monotonic_ns;
+use crate::dns;
+use crate::pod::PORT;
+
+/// A client and what it told until now.
+pub(super) struct Observed {
+    pub(super) client: obit::Client,
+    observations: Arc<Mutex<Observations>>,
+}
+
+impl Observed {
+    /// Builds the client: it resolves the pods' name with the lab's DNS server, and listens to the monitor whose socket
+    /// it is given.
+    pub(super) fn new(args: &ClientArgs) -> anyhow::Result<Self> {
+        let feed = args.socket.as_ref().map_or_else(Feed::offline, Feed::connect);
+        let origin = format!("http://{}:{PORT}", dns::NAME.trim_end_matches('.'));
+        let client = obit::Client::builder(origin)
+            .feed(feed.clone())
+            .endpoints(args.pods.iter().copied())
+            .build();
+        let client = client.context("the client")?;
+        let observations = Arc::default();
+        tokio::spawn(transitions(client.events(), Arc::clone(&observations)));
+        for pod in &args.pods {
+            tokio::spawn(lateness(feed.clone(), *pod, Arc::clone(&observations)));
+        }
+        Ok(Self { client, observations })
+    }
+
+    /// What was observed until now.
+    pub(super) fn observations(&self) -> Observations {
+        self.observations.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Notes every change of an endpoint.
+async fn transitions(mut events: Receiver<EndpointEvent>, observations: Arc<Mutex<Observations>>) {
+    loop {
+        match events.recv().await {
+            Ok(event) => {
+                let moved = transition(&event);
+                observations
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .transitions
+                    .push(moved);
+            }
+            Err(RecvError::Lagged(missed)) => eprintln!("client: {missed} changes of endpoints were not observed"),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+fn transition(event: &EndpointEvent) -> Transition {
+    let ago_ns = u64::try_from(event.at.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    Transition {
+        at_ns: monotonic_ns().saturating_sub(ago_ns),
+        peer: event.peer,
+        from: format!("{:?}", event.from),
+        to: format!("{:?}", event.to),
+        reason: event.cause.to_string(),
+        in_rotation: event.to == Phase::Ready,
+    }
+}
+
+/// Handles the monitor's notices about one pod as a pool does, and notes how late each was.
+async fn lateness(feed: Feed, pod: SocketAddr, observations: Arc<Mutex<Observations>>) {
+    let mut watch = feed.watch(pod);
+    loop {
+        let health = watch.changed().await;
+        let handled_ns = monotonic_ns();
+        if health.kernel_ns > 0 {
+            let told = Told {
+                kernel_ns: health.kernel_ns,
+                handled_ns,
+            };
+            observations
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .told
+                .push(told);
+        }
+    }
+}
