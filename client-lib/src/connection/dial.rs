@@ -173,3 +173,35 @@ fn retransmit_early(socket: &TcpSocket) {
         )
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_to_dial_with_sends_small_writes_at_once_and_takes_its_options() {
+        let mut options = DialOptions::default();
+        let peer = "127.0.0.1:80".parse().unwrap();
+        let socket = open(peer, &options).unwrap();
+        assert!(socket.nodelay().unwrap());
+        assert!(!SockRef::from(&socket).keepalive().unwrap());
+        options.keep_alive = Some(Duration::from_secs(7));
+        let socket = open(peer, &options).unwrap();
+        assert!(SockRef::from(&socket).keepalive().unwrap());
+        assert_eq!(
+            SockRef::from(&socket).tcp_keepalive_time().unwrap(),
+            Duration::from_secs(7)
+        );
+    }
+
+    #[test]
+    fn what_the_system_says_of_a_dial_is_told_by_name() {
+        let peer = "198.18.0.1:80".parse().unwrap();
+        let told = |number| DialError::from_io(peer, io::Error::from_raw_os_error(number));
+        assert!(matches!(told(libc::ECONNREFUSED), DialError::Refused { .. }));
+        assert!(matches!(told(libc::EHOSTUNREACH), DialError::Unreachable { .. }));
+        assert!(matches!(told(libc::ENETUNREACH), DialError::Unreachable { .. }));
+        assert!(matches!(told(libc::ETIMEDOUT), DialError::TimedOut { .. }));
+        assert!(matches!(told(libc::EMFILE), DialError::Io { .. }));
+    }
+}

@@ -133,3 +133,100 @@ impl<T: Connection> Connection for Guarded<T> {
         self.io.connected().extra(self.kill.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hyper::rt::ReadBuf;
+    use hyper_util::rt::TokioIo;
+    use tokio_test::io::Builder;
+    use tokio_test::{assert_pending, assert_ready, assert_ready_ok, task};
+
+    use super::*;
+    use crate::{PeerDead, Reason, clock};
+
+    fn peer() -> SocketAddr {
+        SocketAddr::from(([198, 18, 0, 1], 80))
+    }
+
+    fn death() -> PeerDead {
+        PeerDead {
+            peer: peer(),
+            reason: Reason::Stalled,
+            at: clock::now(),
+        }
+    }
+
+    /// I/O on which nothing can be read or written.
+    struct Stuck;
+
+    impl Read for Stuck {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl Write for Stuck {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    fn poll_read(io: &mut Guarded<impl Read + Unpin>, cx: &mut Context<'_>) -> Poll<io::Result<Vec<u8>>> {
+        let mut bytes = [0; 16];
+        let mut buf = ReadBuf::new(&mut bytes);
+        Pin::new(io)
+            .poll_read(cx, buf.unfilled())
+            .map_ok(|()| buf.filled().to_vec())
+    }
+
+    #[tokio::test]
+    async fn a_kill_wakes_the_reader_and_the_writer_and_fails_both() {
+        let kill = KillSwitch::new(peer());
+        let mut io = Guarded::new(Stuck, kill.clone());
+        let (mut reader, mut writer) = (task::spawn(()), task::spawn(()));
+        assert_pending!(reader.enter(|cx, _| poll_read(&mut io, cx)));
+        assert_pending!(writer.enter(|cx, _| Pin::new(&mut io).poll_write(cx, b"x")));
+        assert!(!reader.is_woken() && !writer.is_woken());
+
+        kill.kill(death());
+        assert!(reader.is_woken() && writer.is_woken());
+        let read = assert_ready!(reader.enter(|cx, _| poll_read(&mut io, cx))).unwrap_err();
+        let written = assert_ready!(writer.enter(|cx, _| Pin::new(&mut io).poll_write(cx, b"x"))).unwrap_err();
+        let flushed = assert_ready!(writer.enter(|cx, _| Pin::new(&mut io).poll_flush(cx))).unwrap_err();
+        for error in [read, written, flushed] {
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+            assert_eq!(PeerDead::find(&error).map(|dead| dead.reason), Some(Reason::Stalled));
+        }
+        assert_ready_ok!(writer.enter(|cx, _| Pin::new(&mut io).poll_shutdown(cx)));
+    }
+
+    #[tokio::test]
+    async fn a_shutdown_that_waits_is_done_with_the_kill() {
+        let kill = KillSwitch::new(peer());
+        let mut io = Guarded::new(Stuck, kill.clone());
+        let mut writer = task::spawn(());
+        assert_pending!(writer.enter(|cx, _| Pin::new(&mut io).poll_shutdown(cx)));
+        kill.kill(death());
+        assert!(writer.is_woken());
+        assert_ready_ok!(writer.enter(|cx, _| Pin::new(&mut io).poll_shutdown(cx)));
+    }
+
+    #[tokio::test]
+    async fn until_the_kill_the_io_is_as_it_was() {
+        let inner = Builder::new().read(b"ping").write(b"pong").build();
+        let mut io = Guarded::new(TokioIo::new(inner), KillSwitch::new(peer()));
+        let mut task = task::spawn(());
+        let read = assert_ready_ok!(task.enter(|cx, _| poll_read(&mut io, cx)));
+        assert_eq!(read, b"ping");
+        let written = assert_ready_ok!(task.enter(|cx, _| Pin::new(&mut io).poll_write(cx, b"pong")));
+        assert_eq!(written, 4);
+    }
+}

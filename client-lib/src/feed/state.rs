@@ -186,3 +186,195 @@ fn peer_of(notice: &Notice) -> Result<SocketAddr, Violation> {
     let peer = notice.peer.as_ref().ok_or(Violation::NoPeer)?;
     Ok(SocketAddr::try_from(peer)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Verdict;
+
+    fn peer(n: u8) -> SocketAddr {
+        SocketAddr::from(([198, 18, 0, n], 80))
+    }
+
+    fn notice(n: u8, seq: u64, verdict: obit_protocol::Verdict) -> Notice {
+        Notice {
+            seq,
+            peer: Some(peer(n).into()),
+            verdict: verdict.into(),
+            ..Notice::default()
+        }
+    }
+
+    fn verdicts(changes: &[Change]) -> Vec<(SocketAddr, Verdict)> {
+        let verdict = |change: &Change| match change {
+            Change::Peer { peer, health, .. } => (*peer, health.verdict),
+            Change::Connection { .. } => panic!("word of a peer was expected"),
+        };
+        changes.iter().map(verdict).collect()
+    }
+
+    fn asking_for(peers: impl IntoIterator<Item = u8>) -> (State, u64) {
+        let mut state = State::new(MAX_WATCHED_PEERS);
+        peers.into_iter().for_each(|n| state.want(peer(n)));
+        let id = state.requests()[0].id;
+        (state, id)
+    }
+
+    #[test]
+    fn what_no_part_of_an_answer_lists_is_unknown() {
+        let (mut state, id) = asking_for([1, 2, 3]);
+        let part = |n, more| Snapshot {
+            seq: 9,
+            watch_id: id,
+            notices: vec![notice(n, 4, obit_protocol::Verdict::Alive)],
+            more,
+        };
+        let first = state.snapshot(&part(1, true)).unwrap();
+        assert_eq!(verdicts(&first), [(peer(1), Verdict::Alive)]);
+        let last = state.snapshot(&part(2, false)).unwrap();
+        assert_eq!(
+            verdicts(&last),
+            [(peer(2), Verdict::Alive), (peer(3), Verdict::Unknown)]
+        );
+    }
+
+    #[test]
+    fn a_notice_newer_than_the_answer_is_not_undone_by_it() {
+        let (mut state, id) = asking_for([1]);
+        let newer = notice(1, 12, obit_protocol::Verdict::Dead);
+        assert!(state.notice(&newer).unwrap().is_some());
+        let older = Snapshot {
+            seq: 9,
+            watch_id: id,
+            notices: vec![notice(1, 8, obit_protocol::Verdict::Alive)],
+            more: false,
+        };
+        assert_eq!(state.snapshot(&older).unwrap(), []);
+        let silent = Snapshot {
+            notices: vec![],
+            ..older
+        };
+        assert_eq!(state.snapshot(&silent).unwrap(), []);
+    }
+
+    #[test]
+    fn word_of_a_peer_nobody_asked_about_changes_nothing() {
+        let (mut state, _) = asking_for([1]);
+        assert_eq!(state.notice(&notice(2, 1, obit_protocol::Verdict::Dead)), Ok(None));
+        assert_eq!(state.notice(&Notice::default()), Err(Violation::NoPeer));
+    }
+
+    #[test]
+    fn word_of_one_connection_says_nothing_of_its_peer() {
+        let (mut state, _) = asking_for([1]);
+        let told = Notice {
+            socket_cookie: 77,
+            ..notice(1, 5, obit_protocol::Verdict::Dead)
+        };
+        let change = state.notice(&told).unwrap();
+        assert!(matches!(change, Some(Change::Connection { cookie: 77, .. })));
+        // Its number does not make older word of the peer stale.
+        assert!(
+            state
+                .notice(&notice(1, 4, obit_protocol::Verdict::Alive))
+                .unwrap()
+                .is_some()
+        );
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Want(u8),
+        Unwant(u8),
+        Flush,
+        Reconnect,
+    }
+
+    fn any_step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (0..12u8).prop_map(Step::Want),
+            4 => (0..12u8).prop_map(Step::Unwant),
+            3 => Just(Step::Flush),
+            1 => Just(Step::Reconnect),
+        ]
+    }
+
+    proptest! {
+        /// A monitor that does as it is asked, and people who come and go in any order.
+        #[test]
+        fn after_every_flush_the_monitor_watches_what_is_wanted_and_never_more_than_it_accepts(
+            steps in prop::collection::vec(any_step(), 1..80),
+            limit in 1usize..14,
+        ) {
+            let mut state = State::new(limit);
+            let (mut wanted, mut watched) = (HashSet::new(), HashSet::new());
+            for step in steps.into_iter().chain([Step::Flush]) {
+                match step {
+                    Step::Want(n) => {
+                        wanted.insert(peer(n));
+                        state.want(peer(n));
+                    }
+                    Step::Unwant(n) => {
+                        wanted.remove(&peer(n));
+                        state.unwant(peer(n));
+                    }
+                    Step::Reconnect => {
+                        watched.clear();
+                        state.close();
+                    }
+                    Step::Flush => {
+                        for watch in state.requests() {
+                            for peer in &watch.remove {
+                                prop_assert!(watched.remove(&SocketAddr::try_from(peer).unwrap()));
+                            }
+                            for peer in &watch.add {
+                                prop_assert!(watched.insert(SocketAddr::try_from(peer).unwrap()));
+                            }
+                            prop_assert!(watched.len() <= limit);
+                        }
+                        prop_assert!(watched.is_subset(&wanted));
+                        prop_assert_eq!(watched.len(), wanted.len().min(limit));
+                        prop_assert_eq!(state.requests(), vec![], "asked twice");
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn the_newest_word_of_a_peer_wins_in_whatever_order_it_comes(
+            told in prop::collection::vec((1u64..50, 0i32..5), 1..40),
+        ) {
+            let (mut state, _) = asking_for([1]);
+            let (mut newest, mut believed) = (0, None);
+            for (seq, verdict) in told {
+                let verdict = obit_protocol::Verdict::try_from(verdict).unwrap();
+                let change = state.notice(&notice(1, seq, verdict)).unwrap();
+                prop_assert_eq!(change.is_some(), seq >= newest);
+                if let Some(Change::Peer { health, .. }) = change {
+                    newest = seq;
+                    believed = Some(health.verdict);
+                    prop_assert_eq!(believed, Some(Verdict::from(verdict)));
+                }
+            }
+            prop_assert!(believed.is_some());
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn no_question_asks_about_more_peers_than_one_answer_holds(count in 1u32..3_000) {
+            let mut state = State::new(MAX_WATCHED_PEERS);
+            for n in 0..count {
+                state.want(SocketAddr::from(((0xc612_0000 + n).to_be_bytes(), 80)));
+            }
+            let requests = state.requests();
+            prop_assert!(requests.iter().all(|watch| watch.add.len() <= PEERS_PER_WATCH));
+            let asked: usize = requests.iter().map(|watch| watch.add.len()).sum();
+            prop_assert_eq!(asked, usize::try_from(count).unwrap());
+        }
+    }
+}
