@@ -14,6 +14,7 @@ use hyper::rt::{Executor, Read, Write};
 
 use super::lane::{Gauge, Stage};
 use crate::client::call::Outbound;
+use crate::connection::KillSwitch;
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -67,7 +68,11 @@ impl OneTask {
 /// # Errors
 ///
 /// hyper's, when the preface cannot be written.
-pub(crate) async fn handshake<T>(io: T, gauge: Arc<Gauge>) -> hyper::Result<(SendRequest<Outbound>, Driver<T>)>
+pub(crate) async fn handshake<T>(
+    io: T,
+    gauge: Arc<Gauge>,
+    kill: KillSwitch,
+) -> hyper::Result<(SendRequest<Outbound>, Driver<T>)>
 where
     T: Read + Write + Unpin + Send + 'static,
 {
@@ -81,6 +86,7 @@ where
         connection: Some(connection),
         task: executor.take(),
         gauge,
+        kill,
     };
     Ok((sender, driver))
 }
@@ -91,6 +97,7 @@ pub(crate) struct Driver<T: Read + Write + Unpin + Send + 'static> {
     connection: Option<Connection<T, Outbound, OneTask>>,
     task: Option<Task>,
     gauge: Arc<Gauge>,
+    kill: KillSwitch,
 }
 
 impl<T: Read + Write + Unpin + Send + 'static> Future for Driver<T> {
@@ -98,6 +105,11 @@ impl<T: Read + Write + Unpin + Send + 'static> Future for Driver<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        if this.kill.is_killed() {
+            // What is still queued has not been sent and is handed back, not failed with the rest.
+            this.gauge.reach(Stage::Closing);
+            this.connection = None;
+        }
         if let Some(connection) = &mut this.connection
             && let Poll::Ready(ended) = Pin::new(connection).poll(cx)
         {

@@ -20,7 +20,7 @@ use crate::client::policy::Candidates as _;
 use crate::clock;
 use crate::connection::{self, ConnectionHandle};
 use crate::feed::PeerWatch;
-use crate::health::{Reason, Verdict};
+use crate::health::{Health, Reason, Verdict};
 
 /// A connection that lived this long earned an immediate redial when it ends.
 const PROVEN: Duration = Duration::from_secs(1);
@@ -99,7 +99,11 @@ impl Endpoint {
                     self.enter(Phase::Evicted, Cause::Unanswered, None);
                     self.enter(Phase::Probation, Cause::Dial, None);
                 }
-                dial.await
+                tokio::select! {
+                    dialled = &mut dial => dialled,
+                    // Its SYN was lost before the peer came to life, and the kernel repeats it only after seconds.
+                    () = alive(&mut self.watch) => connection::dial(&pool.settings.feed, self.peer, &pool.settings.dial).await,
+                }
             }
         };
         let io = dialled.map_err(|error| cause_of(&error))?;
@@ -108,7 +112,9 @@ impl Endpoint {
 
         let gauge = Arc::new(Gauge::new(pool.queue.clone()));
         let opening = async {
-            let (sender, driver) = driver::handshake(io, gauge.clone()).await.map_err(|_| Cause::Closed)?;
+            let (sender, driver) = driver::handshake(io, gauge.clone(), handle.kill_switch().clone())
+                .await
+                .map_err(|_| Cause::Closed)?;
             tokio::spawn(driver);
             match gauge.reached(Stage::Open).await {
                 Stage::Open => Ok(sender),
@@ -122,6 +128,13 @@ impl Endpoint {
 
     /// As long as the connection is good. Says where to go from here, and why.
     async fn serve(&mut self, lane: &Arc<Lane>) -> (Phase, Cause) {
+        let established_ns = clock::monotonic_ns();
+        let known = self.watch.health();
+        if known.verdict == Verdict::Draining {
+            if let Some(end) = self.sit_out(lane, known).await {
+                return end;
+            }
+        }
         self.enter(Phase::Ready, Cause::Answered, Some(lane));
         loop {
             let health = tokio::select! {
@@ -134,7 +147,8 @@ impl Endpoint {
                 health = self.watch.changed() => health,
             };
             match health.verdict {
-                Verdict::Suspect => {
+                // A doubt older than the handshake is answered by it.
+                Verdict::Suspect if health.kernel_ns == 0 || health.kernel_ns > established_ns => {
                     self.enter(Phase::Suspect, Cause::Verdict(health), Some(lane));
                     let answer = tokio::select! {
                         biased;
@@ -147,21 +161,35 @@ impl Endpoint {
                     }
                 }
                 Verdict::Draining => {
-                    self.enter(Phase::Draining, Cause::Verdict(health), Some(lane));
-                    let undone = async {
-                        while self.watch.health().verdict == Verdict::Draining {
-                            self.watch.changed().await;
-                        }
-                    };
-                    tokio::select! {
-                        biased;
-                        ended = ended(lane) => return self.end_of(ended),
-                        () = undone => self.enter(Phase::Ready, Cause::Verdict(self.watch.health()), Some(lane)),
+                    if let Some(end) = self.sit_out(lane, health).await {
+                        return end;
                     }
                 }
                 // A death after this connection's birth threw its kill switch, which `ended` sees; an older one is of
                 // somebody who had the address before.
-                Verdict::Dead | Verdict::Alive | Verdict::Unknown => {}
+                Verdict::Dead | Verdict::Suspect | Verdict::Alive | Verdict::Unknown => {}
+            }
+        }
+    }
+
+    /// Takes no new calls while the verdict is that it is going away; back when that is withdrawn, or says how it ended.
+    async fn sit_out(&mut self, lane: &Arc<Lane>, health: Health) -> Option<(Phase, Cause)> {
+        self.enter(Phase::Draining, Cause::Verdict(health), Some(lane));
+        let undone = async {
+            while self.watch.health().verdict == Verdict::Draining {
+                self.watch.changed().await;
+            }
+        };
+        let ended = tokio::select! {
+            biased;
+            ended = ended(lane) => Some(ended),
+            () = undone => None,
+        };
+        match ended {
+            Some(ended) => Some(self.end_of(ended)),
+            None => {
+                self.enter(Phase::Ready, Cause::Verdict(self.watch.health()), Some(lane));
+                None
             }
         }
     }
@@ -185,14 +213,13 @@ impl Endpoint {
     async fn rest(&mut self) {
         let begun = clock::now();
         let pause = self.redial.pause(self.dice.f64());
-        let alive = async { while self.watch.changed().await.verdict != Verdict::Alive {} };
         let demanded = async {
             self.pool.demanded().await;
             tokio::time::sleep_until(begun + DEMAND_PAUSE).await;
         };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = alive => {}
+            () = alive(&mut self.watch) => {}
             () = demanded => {}
         }
     }
@@ -201,6 +228,11 @@ impl Endpoint {
     fn retire(&self, lane: Arc<Lane>) {
         tokio::spawn(drain(self.pool.clone(), lane, self.confirm.clone()));
     }
+}
+
+/// Waits until the peer is said to be alive, who was not before. Cancel safe.
+async fn alive(watch: &mut PeerWatch) {
+    while watch.changed().await.verdict != Verdict::Alive {}
 }
 
 /// How a connection came to its end.

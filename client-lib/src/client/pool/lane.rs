@@ -156,7 +156,8 @@ pub(crate) struct Slot(Arc<Lane>);
 impl Slot {
     /// A free stream of `lane`, if it has one.
     pub(crate) fn of(lane: &Arc<Lane>) -> Option<Self> {
-        if !lane.gauge.open.load(Ordering::SeqCst) {
+        // The kill switch is thrown by the feed, a moment before the endpoint's task takes the lane out of rotation.
+        if !lane.gauge.open.load(Ordering::SeqCst) || lane.handle.kill_switch().is_killed() {
             return None;
         }
         let limit = lane.gauge.limit.load(Ordering::SeqCst);

@@ -52,6 +52,7 @@ impl Roster {
                 let standing = match entry.phase {
                     Phase::Ready => Standing::Ready,
                     Phase::Suspect => Standing::Suspect,
+                    Phase::Draining => Standing::Draining,
                     _ => return None,
                 };
                 Some((standing, entry.lane.clone()?))
@@ -99,7 +100,7 @@ impl Pool {
         entry.cause = cause;
         entry.since = now;
         entry.lane = lane;
-        let routed = |phase| matches!(phase, Phase::Ready | Phase::Suspect);
+        let routed = |phase| matches!(phase, Phase::Ready | Phase::Suspect | Phase::Draining);
         if routed(from) || routed(phase) {
             self.cut(&roster);
         }

@@ -6,16 +6,28 @@ use super::lane::Lane;
 use crate::client::policy::Candidates;
 
 /// What the pool thinks of an endpoint that has a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Standing {
     Ready,
     Suspect,
+    Draining,
 }
 
-/// Whether suspects stay in: when fewer than half of all endpoints are ready, the suspicion is more likely wrong, or
-/// the rest too weak to carry everything (Envoy's panic threshold has the same default).
-pub(crate) fn panics(ready: usize, known: usize) -> bool {
-    ready * 2 < known
+/// The worst standing that still takes calls, of `known` endpoints of which these are connected.
+///
+/// Suspects stay in when fewer than half of all endpoints are ready: then the suspicion is more likely wrong, or the rest
+/// too weak to carry everything (Envoy's panic threshold has the same default). Endpoints that are going away serve when
+/// nobody else does: most answer to their last second.
+pub(crate) fn worst_taken(connected: &[Standing], known: usize) -> Standing {
+    let count = |wanted| connected.iter().filter(|standing| **standing == wanted).count();
+    let (ready, suspect) = (count(Standing::Ready), count(Standing::Suspect));
+    if ready * 2 >= known && ready > 0 {
+        Standing::Ready
+    } else if ready + suspect > 0 {
+        Standing::Suspect
+    } else {
+        Standing::Draining
+    }
 }
 
 /// A snapshot of the connections that take calls. Never changed, only replaced.
@@ -27,17 +39,12 @@ pub(crate) struct Rotation {
 impl Rotation {
     /// `connected`: the endpoints that have a connection; `known`: how many endpoints there are at all.
     pub(crate) fn of(connected: &[(Standing, Arc<Lane>)], known: usize) -> Self {
-        let ready = connected
-            .iter()
-            .filter(|(standing, _)| *standing == Standing::Ready)
-            .count();
-        let panics = panics(ready, known);
-        let lanes = connected
-            .iter()
-            .filter(|(standing, _)| panics || *standing == Standing::Ready)
-            .map(|(_, lane)| lane.clone())
-            .collect();
-        Self { lanes }
+        let standings: Vec<_> = connected.iter().map(|(standing, _)| *standing).collect();
+        let worst = worst_taken(&standings, known);
+        let taken = connected.iter().filter(|(standing, _)| *standing <= worst);
+        Self {
+            lanes: taken.map(|(_, lane)| lane.clone()).collect(),
+        }
     }
 
     pub(crate) fn lanes(&self) -> &[Arc<Lane>] {
@@ -57,15 +64,29 @@ impl Candidates for Rotation {
 
 #[cfg(test)]
 mod tests {
-    use super::panics;
+    use super::Standing::{self, Draining, Ready, Suspect};
+    use super::worst_taken;
 
     #[test]
-    fn suspects_stay_in_only_below_half() {
-        assert!(!panics(5, 5));
-        assert!(!panics(3, 5));
-        assert!(panics(2, 5));
-        assert!(!panics(1, 2));
-        assert!(panics(0, 1));
-        assert!(!panics(0, 0));
+    fn suspects_take_calls_only_below_half() {
+        for (connected, known, expected) in [
+            (vec![Ready; 5], 5, Ready),
+            (vec![Ready, Ready, Ready, Suspect, Suspect], 5, Ready),
+            (vec![Ready, Ready, Suspect, Suspect, Suspect], 5, Suspect),
+            (vec![Ready, Suspect], 2, Ready),
+            (vec![Suspect], 1, Suspect),
+            // The others are evicted: not connected, and yet known.
+            (vec![Ready, Suspect], 5, Suspect),
+        ] {
+            assert_eq!(worst_taken(&connected, known), expected, "{connected:?} of {known}");
+        }
+    }
+
+    #[test]
+    fn who_is_going_away_serves_when_nobody_else_does() {
+        assert_eq!(worst_taken(&[Draining, Draining], 2), Draining);
+        assert_eq!(worst_taken(&[Suspect, Draining], 2), Suspect);
+        assert_eq!(worst_taken(&[Ready, Draining], 9), Suspect);
+        assert!(Standing::Suspect < Standing::Draining);
     }
 }
