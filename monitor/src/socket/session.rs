@@ -314,11 +314,19 @@ impl Session {
                     flush = self.hub.flush(self.id, clock::monotonic());
                 }
             };
-            if tokio::time::timeout(LAST_WORDS, words).await.is_ok() {
-                let listened = !matches!(reason, GoodbyeReason::Shutdown | GoodbyeReason::SlowReader);
-                self.wire.close(listened.then_some(LAST_EAR)).await;
+            let told = tokio::time::timeout(LAST_WORDS, words).await.is_ok();
+            self.forget().await;
+            if told {
+                let listen = !matches!(reason, GoodbyeReason::Shutdown | GoodbyeReason::SlowReader);
+                self.wire.close(listen.then_some(LAST_EAR)).await;
             }
+        } else {
+            self.forget().await;
         }
+    }
+
+    /// Gives back what the subscriber watched, a chunk at a time.
+    async fn forget(&self) {
         while !self.hub.leave(self.id) {
             tokio::task::yield_now().await;
         }

@@ -63,7 +63,7 @@ fn end(script: &[Sighting]) -> MonotonicNs {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn one_foreign_namespace_never_makes_a_peer_dead(script in script(Just(ELSEWHERE))) {
@@ -198,9 +198,9 @@ proptest! {
 }
 
 #[test]
-fn a_million_sockets_to_one_peer_cost_bounded_memory() {
+fn a_hundred_thousand_sockets_to_one_peer_cost_bounded_memory() {
     let mut ledger = watching(&[peer()]);
-    for n in 0..1_000_000u64 {
+    for n in 0..100_000u64 {
         let what = [HANDSHAKE, STALLED_DIAL, Observation::Stalled, HANDSHAKE][usize::try_from(n % 4).unwrap()];
         let sighting = Sighting {
             socket: SocketCookie(n),
