@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +14,8 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::graceful::GracefulShutdown;
 use obit::{Client, ClientBuilder, Feed, Phase};
-use tokio::net::{TcpListener, TcpSocket};
+use socket2::{SockFilter, SockRef};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
@@ -38,8 +40,10 @@ struct State {
     connections: watch::Sender<usize>,
     /// Changed when the server dies: every connection is dropped as it is.
     death: watch::Sender<bool>,
-    /// Changed when the server drains.
-    drain: watch::Sender<bool>,
+    /// Counts the drains: every connection older than one ends in good order.
+    drain: watch::Sender<usize>,
+    /// Changed when the server vanishes.
+    vanished: watch::Sender<bool>,
 }
 
 impl Server {
@@ -74,7 +78,8 @@ impl Server {
             gate: Mutex::default(),
             connections: watch::Sender::new(0),
             death: watch::Sender::new(false),
-            drain: watch::Sender::new(false),
+            drain: watch::Sender::new(0),
+            vanished: watch::Sender::new(false),
         });
         let accepting = tokio::spawn(accept(listener, state.clone(), streams));
         Self {
@@ -128,10 +133,14 @@ impl Server {
         self.state.death.send_replace(true);
     }
 
-    /// Stops listening, says GOAWAY, and ends each connection when its calls are answered.
+    /// Says GOAWAY on every connection, and ends each when its calls are answered. Goes on listening.
     pub fn drain(&self) {
-        self.accepting.abort();
-        self.state.drain.send_replace(true);
+        self.state.drain.send_modify(|drains| *drains += 1);
+    }
+
+    /// The node is lost: from now on not even its kernel answers, nor says goodbye.
+    pub fn vanish(&self) {
+        self.state.vanished.send_replace(true);
     }
 
     /// Waits until no connection is left.
@@ -152,43 +161,64 @@ impl Drop for Server {
 }
 
 async fn accept(listener: TcpListener, state: Arc<State>, streams: u32) {
+    let mut vanished = state.vanished.subscribe();
     loop {
-        let (stream, _) = listener.accept().await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        let state = state.clone();
-        state.connections.send_modify(|count| *count += 1);
-        tokio::spawn(async move {
-            let (mut death, mut drain) = (state.death.subscribe(), state.drain.subscribe());
-            let graceful = GracefulShutdown::new();
-            let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-                .max_concurrent_streams(streams)
-                .serve_connection(
-                    TokioIo::new(stream),
-                    hyper::service::service_fn({
-                        let state = state.clone();
-                        move |request| answer(state.clone(), request)
-                    }),
-                );
-            let connection = graceful.watch(connection);
-            let shutdown = async {
-                let _ = drain.wait_for(|drain| *drain).await;
-                tokio::spawn(graceful.shutdown());
-            };
-            let served = async {
-                tokio::pin!(connection);
-                tokio::select! {
-                    _ = &mut connection => return,
-                    () = shutdown => {}
-                }
-                let _ = connection.await;
-            };
-            tokio::select! {
-                () = async { drop(death.wait_for(|dead| *dead).await) } => {}
-                () = served => {}
+        let stream = tokio::select! {
+            accepted = listener.accept() => accepted.unwrap().0,
+            () = async { drop(vanished.wait_for(|vanished| *vanished).await) } => {
+                deafen(&listener);
+                return std::future::pending().await;
             }
-            state.connections.send_modify(|count| *count -= 1);
-        });
+        };
+        stream.set_nodelay(true).unwrap();
+        tokio::spawn(serve(stream, state.clone(), streams));
     }
+}
+
+/// The kernel throws away whatever comes for this socket, and so acknowledges nothing.
+fn deafen(socket: &impl AsFd) {
+    // BPF_RET | BPF_K with 0: keep no byte.
+    SockRef::from(socket)
+        .attach_filter(&[SockFilter::new(0x06, 0, 0, 0)])
+        .unwrap();
+}
+
+async fn serve(stream: TcpStream, state: Arc<State>, streams: u32) {
+    state.connections.send_modify(|count| *count += 1);
+    let (mut death, mut drain) = (state.death.subscribe(), state.drain.subscribe());
+    let mut vanished = state.vanished.subscribe();
+    let socket = stream.as_fd().try_clone_to_owned().unwrap();
+    let drains = *drain.borrow();
+    let graceful = GracefulShutdown::new();
+    let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .max_concurrent_streams(streams)
+        .serve_connection(
+            TokioIo::new(stream),
+            hyper::service::service_fn({
+                let state = state.clone();
+                move |request| answer(state.clone(), request)
+            }),
+        );
+    let connection = graceful.watch(connection);
+    let served = async {
+        tokio::pin!(connection);
+        tokio::select! {
+            _ = &mut connection => return,
+            () = async { drop(drain.wait_for(|count| *count > drains).await) } => {}
+        }
+        tokio::spawn(graceful.shutdown());
+        let _ = connection.await;
+    };
+    tokio::select! {
+        () = async { drop(death.wait_for(|dead| *dead).await) } => {}
+        () = async { drop(vanished.wait_for(|vanished| *vanished).await) } => {
+            deafen(&socket);
+            return std::future::pending().await;
+        }
+        () = served => {}
+    }
+    drop(socket);
+    state.connections.send_modify(|count| *count -= 1);
 }
 
 async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {

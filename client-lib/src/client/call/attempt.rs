@@ -9,7 +9,7 @@ use super::payload::{BoxError, Payload};
 use super::response::Body;
 use super::{grpc, head};
 use crate::client::Error;
-use crate::client::pool::{Pool, Slot, Tried};
+use crate::client::pool::{Pool, Slot, Tried, Unanswered};
 use crate::client::retry::{Again, Attempted, Fate, again, fate};
 
 /// Makes one call. gRPC callers hear of failures in a response, all others in the error.
@@ -71,9 +71,8 @@ async fn attempt(
     payload: &Payload,
 ) -> Result<Response<hyper::body::Incoming>, (Fate, Error)> {
     let request = head::request(head, payload.attempt());
-    slot.send(request).await.map_err(|mut failure| {
-        let handed_back = failure.take_message().is_some();
-        let error = failure.into_error();
-        (fate(&error, handed_back), slot.failed(error))
+    slot.send(request).await.map_err(|failure| match failure {
+        Unanswered::NotSent(error) => (Fate::NotSent, slot.failed(error)),
+        Unanswered::Failed(error) => (fate(&error), slot.failed(Some(error))),
     })
 }

@@ -101,8 +101,8 @@ impl HttpBody for Body {
                 }
                 return Poll::Ready(Some(Ok(frame)));
             }
-            Some(Err(error)) => Some(live.failure(live.slot.failed(error))),
-            None if live.trailers_due || live.remaining.unwrap_or(0) > 0 => Some(live.failure(live.slot.truncated())),
+            Some(Err(error)) => Some(live.failure(live.slot.failed(Some(error)))),
+            None if live.trailers_due || live.remaining.unwrap_or(0) > 0 => Some(live.failure(live.slot.failed(None))),
             None => None,
         };
         // Frees the stream now, not when the caller drops the body.

@@ -22,7 +22,7 @@ use crate::connection::{self, ConnectionHandle};
 use crate::feed::PeerWatch;
 use crate::health::{Health, Reason, Verdict};
 
-/// A connection that lived this long earned an immediate redial when it ends.
+/// A connection that lived this long, or answered a call, earned an immediate redial when it ends.
 const PROVEN: Duration = Duration::from_secs(1);
 
 /// The least time between two dials on demand of calls that find nobody in rotation.
@@ -61,7 +61,7 @@ impl Endpoint {
                 Ok(lane) => {
                     let established = clock::now();
                     let (next, cause) = self.serve(&lane).await;
-                    let proven = clock::now().saturating_duration_since(established) >= PROVEN;
+                    let proven = lane.has_served() || clock::now().saturating_duration_since(established) >= PROVEN;
                     self.retire(lane);
                     if proven {
                         self.redial = Redial::default();
@@ -258,7 +258,7 @@ async fn ended(lane: &Lane) -> Ended {
 /// Lets the calls in flight on a connection that takes no new ones come to their end: under the watchdog, and not longer
 /// than the pool's drain timeout.
 pub(super) async fn drain(pool: Arc<Pool>, lane: Arc<Lane>, confirm: Arc<Confirm>) {
-    lane.gauge().reach(Stage::Closing);
+    lane.close();
     let timeout: Instant = clock::now() + pool.settings.drain_timeout;
     let death = tokio::select! {
         _ = lane.gauge().reached(Stage::Closed) => return,

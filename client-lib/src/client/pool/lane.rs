@@ -1,12 +1,11 @@
 //! One HTTP/2 connection as calls see it: a sender, a gauge of free streams, and who is in flight.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
 use hyper::client::conn::http2::SendRequest;
 use tokio::sync::{Notify, watch};
 
@@ -89,9 +88,13 @@ impl Gauge {
 #[derive(Debug)]
 pub(crate) struct Lane {
     peer: SocketAddr,
-    sender: SendRequest<Outbound>,
+    /// Gone once the lane takes no new calls. A request that meets the end of its connection can be left behind in hyper's
+    /// channel, neither sent nor handed back, for as long as a sender lives: then its call would hang for ever.
+    sender: Mutex<Option<SendRequest<Outbound>>>,
     gauge: Arc<Gauge>,
     in_flight: AtomicUsize,
+    /// Whether a call was ever answered.
+    served: AtomicBool,
     /// Told when the first call comes to an idle connection.
     busy: Notify,
     /// Told when the last call left.
@@ -108,9 +111,10 @@ impl Lane {
     ) -> Self {
         Self {
             peer,
-            sender,
+            sender: Mutex::new(Some(sender)),
             gauge,
             in_flight: AtomicUsize::new(0),
+            served: AtomicBool::new(false),
             busy: Notify::new(),
             idle: Notify::new(),
             handle,
@@ -125,9 +129,23 @@ impl Lane {
         &self.gauge
     }
 
+    /// Takes no new calls from now on. Without calls in flight the connection ends, in good order.
+    pub(crate) fn close(&self) {
+        self.gauge.reach(Stage::Closing);
+        self.sender().take();
+    }
+
+    fn sender(&self) -> MutexGuard<'_, Option<SendRequest<Outbound>>> {
+        self.sender.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The connection below, for looking at it and ending it.
     pub(crate) fn connection(&self) -> &ConnectionHandle {
         &self.handle
+    }
+
+    pub(crate) fn has_served(&self) -> bool {
+        self.served.load(Ordering::Relaxed)
     }
 
     /// Waits until a call comes to the idle connection; may return early. Cancel safe.
@@ -147,6 +165,15 @@ impl Lane {
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::SeqCst)
     }
+}
+
+/// Why a stream brought no response head.
+#[derive(Debug)]
+pub(crate) enum Unanswered {
+    /// The request is still here, whole.
+    NotSent(Option<hyper::Error>),
+    /// The error knows more.
+    Failed(hyper::Error),
 }
 
 /// A stream of a lane, held by one call from its choice to the end of its response.
@@ -179,37 +206,40 @@ impl Slot {
     }
 
     /// Sends one request. Dropping the future resets its stream.
-    pub(crate) async fn send(
-        &self,
-        request: Request<Outbound>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Outbound>>> {
-        let sent = self.0.sender.clone().try_send_request(request).await;
-        if let Err(failure) = &sent
-            && failure.message().is_some()
-        {
-            // The connection is over and the pool's task has not heard of it yet: no other call need try.
-            self.0.gauge.reach(Stage::Closing);
+    pub(crate) async fn send(&self, request: Request<Outbound>) -> Result<Response<Incoming>, Unanswered> {
+        // Cloned and dropped again before the answer is waited for: see `Lane::sender`.
+        let Some(mut sender) = self.0.sender().clone() else {
+            return Err(Unanswered::NotSent(None));
+        };
+        let answer = sender.try_send_request(request);
+        drop(sender);
+        match answer.await {
+            Ok(response) => {
+                // Looked at before it is written: the flag's cache line stays shared between threads.
+                if !self.0.has_served() {
+                    self.0.served.store(true, Ordering::Relaxed);
+                }
+                Ok(response)
+            }
+            Err(failure) if failure.message().is_some() => {
+                // The connection is over and the pool's task has not heard of it yet: no other call need try.
+                self.0.close();
+                Err(Unanswered::NotSent(Some(failure.into_error())))
+            }
+            Err(failure) => Err(Unanswered::Failed(failure.into_error())),
         }
-        sent
     }
 
-    /// What a caller hears of an error of this stream: the death that caused it, if there was one. HTTP/2 loses the
+    /// What a caller hears of an error of this stream, or of its end before the response's: the death that caused it, if there was one. HTTP/2 loses the
     /// type of what ended its I/O, so the connection remembers.
-    pub(crate) fn failed(&self, error: hyper::Error) -> Error {
-        match self.0.handle.kill_switch().cause() {
-            Some(death) => Error::PeerDead(death),
-            None => Error::Connection {
+    pub(crate) fn failed(&self, error: Option<hyper::Error>) -> Error {
+        match (self.0.handle.kill_switch().cause(), error) {
+            (Some(death), _) => Error::PeerDead(death),
+            (None, Some(error)) => Error::Connection {
                 peer: self.0.peer,
                 source: Arc::new(error),
             },
-        }
-    }
-
-    /// What a caller hears of a response that ended too early without an error.
-    pub(crate) fn truncated(&self) -> Error {
-        match self.0.handle.kill_switch().cause() {
-            Some(death) => Error::PeerDead(death),
-            None => Error::Truncated { peer: self.0.peer },
+            (None, None) => Error::Truncated { peer: self.0.peer },
         }
     }
 }

@@ -25,7 +25,7 @@ use http::uri::{Authority, Scheme};
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
-pub(crate) use lane::Slot;
+pub(crate) use lane::{Slot, Unanswered};
 pub(crate) use members::govern;
 pub(crate) use tried::Tried;
 

@@ -17,13 +17,10 @@ pub(crate) enum Fate {
 
 /// Reads the fate of a request from hyper's error, when no response head was seen.
 ///
-/// `handed_back`: hyper returned the request itself. Believing a remote GOAWAY is sound only because one task drives
+/// Believing a remote GOAWAY is sound only because one task drives
 /// both halves of the connection (see [`driver`](crate::client::pool::driver)); with hyper's stock spawning a drain's
 /// first GOAWAY can be reported to a request already on the wire.
-pub(crate) fn fate(error: &(dyn StdError + 'static), handed_back: bool) -> Fate {
-    if handed_back {
-        return Fate::NotSent;
-    }
+pub(crate) fn fate(error: &(dyn StdError + 'static)) -> Fate {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(hyper) = error.downcast_ref::<hyper::Error>()
@@ -52,21 +49,13 @@ mod tests {
     #[test]
     fn an_error_of_the_socket_tells_nothing_of_the_request() {
         assert_eq!(
-            fate(&std::io::Error::from(std::io::ErrorKind::ConnectionReset), false),
+            fate(&std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
             Fate::Unknown
         );
     }
 
     #[test]
-    fn a_request_handed_back_was_not_sent_whatever_the_error() {
-        assert_eq!(
-            fate(&std::io::Error::from(std::io::ErrorKind::ConnectionReset), true),
-            Fate::NotSent
-        );
-    }
-
-    #[test]
     fn a_reset_of_our_own_making_is_no_refusal_by_the_peer() {
-        assert_eq!(fate(&h2::Error::from(h2::Reason::REFUSED_STREAM), false), Fate::Unknown);
+        assert_eq!(fate(&h2::Error::from(h2::Reason::REFUSED_STREAM)), Fate::Unknown);
     }
 }

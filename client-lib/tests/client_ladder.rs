@@ -1,0 +1,179 @@
+//! `obit::Client` and what may be sent again: drains, refusals, and peers that vanish without a word.
+
+mod client_support;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use client_support::{Server, client, get, post, settled};
+use obit::{Cause, Client, Error, Feed, Idempotent, Phase};
+use tokio::net::TcpListener;
+
+/// With hyper's stock two tasks for a connection about one drain in two hundred told a request that was processed that
+/// it was not. See `pool/driver.rs`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_call_fails_or_is_processed_twice_through_hundreds_of_drains() {
+    const CALLS: u64 = 10_000;
+    const AT_ONCE: u64 = 50;
+    let servers = Arc::new(Server::several(3).await);
+    let client = client(&servers).queue(8192, Duration::from_secs(60)).build().unwrap();
+    settled(&client, 3).await;
+    let next = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let drains = Arc::new(AtomicUsize::new(0));
+    let workers: Vec<_> = (0..AT_ONCE)
+        .map(|_| {
+            let (client, next, servers, drains) = (client.clone(), next.clone(), servers.clone(), drains.clone());
+            tokio::spawn(async move {
+                loop {
+                    let id = next.fetch_add(1, Ordering::SeqCst);
+                    if id >= CALLS {
+                        return;
+                    }
+                    // The drains come by the count of calls, not by the clock: always in the middle of traffic.
+                    if id % 25 == 0 {
+                        servers[usize::try_from(id / 25).unwrap() % servers.len()].drain();
+                        drains.fetch_add(1, Ordering::SeqCst);
+                    }
+                    let response = client.request(post(id, Bytes::new())).await;
+                    assert_eq!(
+                        response.unwrap_or_else(|error| panic!("call {id}: {error:?}")).status(),
+                        200
+                    );
+                }
+            })
+        })
+        .collect();
+    for worker in workers {
+        worker.await.unwrap();
+    }
+    assert_eq!(drains.load(Ordering::SeqCst), 400);
+    let mut processed: HashMap<u64, u32> = HashMap::new();
+    for id in servers.iter().flat_map(|server| server.ids()) {
+        *processed.entry(id).or_default() += 1;
+    }
+    assert_eq!(processed.len() as u64, CALLS);
+    let twice: Vec<_> = processed.iter().filter(|(_, times)| **times != 1).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+}
+
+/// A server that refuses every stream.
+async fn refusing() -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let refused = Arc::new(AtomicUsize::new(0));
+    tokio::spawn({
+        let refused = refused.clone();
+        async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let refused = refused.clone();
+                tokio::spawn(async move {
+                    let mut connection = h2::server::handshake(stream).await.unwrap();
+                    while let Some(Ok((_, mut answer))) = connection.accept().await {
+                        refused.fetch_add(1, Ordering::SeqCst);
+                        answer.send_reset(h2::Reason::REFUSED_STREAM);
+                    }
+                });
+            }
+        }
+    });
+    (address, refused)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_stream_goes_elsewhere_whatever_the_method() {
+    let server = Server::several(1).await.pop().unwrap();
+    let (refuser, refused) = refusing().await;
+    let client = Client::builder("http://pods.test")
+        .feed(Feed::offline())
+        .endpoints([server.address(), refuser])
+        .build()
+        .unwrap();
+    settled(&client, 2).await;
+    for id in 0..20 {
+        assert_eq!(client.request(post(id, Bytes::new())).await.unwrap().status(), 200);
+    }
+    assert!(refused.load(Ordering::SeqCst) > 0);
+    assert_eq!(server.processed(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_refuses_everything_is_not_hammered() {
+    let (refuser, refused) = refusing().await;
+    let client = Client::builder("http://pods.test")
+        .feed(Feed::offline())
+        .retry_budget(obit::RetryBudget {
+            ratio: 0.0,
+            per_second: 0.0,
+        })
+        .endpoints([refuser])
+        .build()
+        .unwrap();
+    settled(&client, 1).await;
+    let error = client.request(get()).await.unwrap_err();
+    assert!(matches!(error, Error::Connection { .. }), "{error:?}");
+    // Once by the call, once for free.
+    assert_eq!(refused.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_vanishes_with_calls_in_flight_is_found_out_without_a_monitor() {
+    let servers = Server::several(3).await;
+    let client = client(&servers).build().unwrap();
+    settled(&client, 3).await;
+    // The network is known to be fast, so the confirming dial is given the least bound.
+    let mut events = client.events();
+    servers[1].hold();
+    let calls: Vec<_> = (0..90)
+        .map(|id| {
+            let client = client.clone();
+            let mut request = post(id, Bytes::new());
+            request.extensions_mut().insert(Idempotent(true));
+            tokio::spawn(async move { client.request(request).await })
+        })
+        .collect();
+    servers[1].holds(30).await;
+    servers[1].vanish();
+    // Written into the void: what is owed from now on is never acknowledged.
+    let unheard: Vec<_> = (100..103)
+        .map(|id| {
+            let client = client.clone();
+            let mut request = post(id, Bytes::new());
+            request.extensions_mut().insert(Idempotent(true));
+            tokio::spawn(async move { client.request(request).await })
+        })
+        .collect();
+    for call in calls.into_iter().chain(unheard) {
+        assert_eq!(call.await.unwrap().unwrap().status(), 200);
+    }
+    loop {
+        let event = events.recv().await.unwrap();
+        if event.peer == servers[1].address() && event.to == Phase::Evicted {
+            assert_eq!(event.cause, Cause::Silence);
+            break;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_server_is_not_taken_for_a_dead_one() {
+    let servers = Server::several(1).await;
+    let client = client(&servers).build().unwrap();
+    settled(&client, 1).await;
+    let mut events = client.events();
+    servers[0].hold();
+    let call = tokio::spawn({
+        let client = client.clone();
+        async move { client.request(post(1, Bytes::new())).await }
+    });
+    servers[0].holds(1).await;
+    // Longer than the watchdog takes for a peer that is gone; its kernel has acknowledged the call, so nothing is owed.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    servers[0].release();
+    assert_eq!(call.await.unwrap().unwrap().status(), 200);
+    assert!(events.try_recv().is_err());
+}
