@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
-pub use journal::{Journal, Tally, in_flight};
+pub use journal::{Journal, Tally, received};
 pub use service::PodService;
 
 /// Messages and stubs of `proto/demo.proto`.

@@ -50,7 +50,7 @@ pub struct Run {
     pub figures: Figures,
     /// The pod that died.
     pub victim: Option<String>,
-    /// Calls the victim had received and not answered when it died.
+    /// Calls the victim had received when it died and never answered.
     pub in_flight_on_victim: Option<u64>,
     /// When the victim died, after the start.
     pub death_ns: Option<u64>,

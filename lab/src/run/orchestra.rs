@@ -11,10 +11,10 @@ use super::script::{Record, Victim, perform};
 use super::{Evidence, MonitorProcess, Run, Settings, verify};
 use crate::child::LabProcess;
 use crate::net::{Host, LabId, Topology};
-use crate::pod::{PORT, Tally};
+use crate::pod::{PORT, Tally, received};
 use crate::report::{Figures, Quantiles};
 use crate::scenario::Scenario;
-use crate::workload::{self, Call, ClientKind};
+use crate::workload::{self, Call, ClientKind, Outcome};
 
 /// How long after its bound a client may take to write its trace.
 const GRACE: Duration = Duration::from_secs(20);
@@ -112,11 +112,9 @@ impl Stage {
         settings: &Settings,
     ) -> anyhow::Result<Record> {
         let host = &self.topology.pods[number];
-        let journal = journal(self.directory.path(), host);
         let victim = Victim {
             host,
             process: &mut self.pods[number],
-            journal: &journal,
         };
         let mut record = Record::default();
         let status = tokio::select! {
@@ -144,6 +142,16 @@ impl Stage {
         let died = self.died(number, &record)?;
         let (result, calls) = self.left_by_client()?;
         let death = record.performed.first().copied();
+        let journals = self
+            .topology
+            .pods
+            .iter()
+            .map(|host| std::fs::read(journal(self.directory.path(), host)));
+        let journals = journals.collect::<Result<Vec<_>, _>>().context("the pods' journals")?;
+        let victims = |call: &&Call| call.outcome == Outcome::Answered(u8::try_from(number).unwrap_or(u8::MAX));
+        let answered = calls.iter().filter(victims).count() as u64;
+        // A victim is silent from its death on: what it received and never answered was in flight at that moment.
+        let in_flight = death.map(|_| received(&journals[number]).saturating_sub(answered));
         let asked = settings.concurrency * settings.requests;
         verify(&Evidence {
             scenario,
@@ -155,25 +163,18 @@ impl Stage {
             performed: &record.performed,
             victim: u8::try_from(number).ok(),
             killed_by: record.killed_by,
-            in_flight: record.in_flight,
             died: &died,
         })?;
         let names: Vec<_> = self.topology.pods.iter().map(|host| host.role.clone()).collect();
         let victim = SocketAddr::from((self.topology.pods[number].address, PORT));
         let evicted_ns = death.and_then(|death| result.observations.evicted_ns(victim, death.from_ns));
-        let journals = self
-            .topology
-            .pods
-            .iter()
-            .map(|host| std::fs::read(journal(self.directory.path(), host)));
-        let journals = journals.collect::<Result<Vec<_>, _>>().context("the pods' journals")?;
         Ok(Run {
             scenario: scenario.name,
             client,
             asked,
             figures: Figures::of(&calls, result.start_ns, &names, &result.classes),
             victim: death.map(|_| names[number].clone()),
-            in_flight_on_victim: record.in_flight,
+            in_flight_on_victim: in_flight,
             death_ns: death.map(|death| death.from_ns.saturating_sub(result.start_ns)),
             evicted_after_ns: death
                 .zip(evicted_ns)

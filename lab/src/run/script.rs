@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
-
 use crate::child::LabProcess;
 use crate::clock::monotonic_ns;
 use crate::dns::TTL_SECONDS;
 use crate::net::{Host, Prepared, host_unreachable, silence};
-use crate::pod::in_flight;
 use crate::scenario::{Action, Scenario};
 
 /// A step as it happened: the action took effect between the two times (`CLOCK_MONOTONIC` nanoseconds).
@@ -29,7 +26,6 @@ pub struct Performed {
 pub(super) struct Victim<'a> {
     pub(super) host: &'a Host,
     pub(super) process: &'a mut LabProcess,
-    pub(super) journal: &'a std::path::Path,
 }
 
 /// What the script leaves behind, also when the workload ends before the script does.
@@ -38,7 +34,6 @@ pub(super) struct Record {
     pub(super) performed: Vec<Performed>,
     /// How the victim's process ended.
     pub(super) killed_by: Option<i32>,
-    pub(super) in_flight: Option<u64>,
 }
 
 /// Carries out `scenario` on `victim`, counted from `start_ns`; then lets `dns` forget it. Never returns without an
@@ -53,7 +48,7 @@ pub(super) async fn perform(
     start_ns: u64,
     record: &mut Record,
 ) -> anyhow::Result<std::convert::Infallible> {
-    let Victim { host, process, journal } = victim;
+    let Victim { host, process } = victim;
     for step in scenario.steps {
         // nft waits inside the namespace before its time comes.
         let prepared = match step.action {
@@ -63,11 +58,6 @@ pub(super) async fn perform(
         };
         let planned_ns = start_ns + nanoseconds(step.at);
         sleep_until(planned_ns).await;
-        let first = record.performed.is_empty();
-        if first && step.action == Action::Silence {
-            // A silent pod goes on working: what it has in flight is known only before.
-            record.in_flight = Some(in_flight(&std::fs::read(journal).context("the victim's journal")?));
-        }
         let from_ns = monotonic_ns();
         match prepared {
             None => {
@@ -82,9 +72,6 @@ pub(super) async fn perform(
             from_ns,
             until_ns: monotonic_ns(),
         });
-        if first && step.action == Action::Kill {
-            record.in_flight = Some(in_flight(&std::fs::read(journal).context("the victim's journal")?));
-        }
     }
     if let Some(death) = scenario.death() {
         sleep_until(start_ns + nanoseconds(death.at + Duration::from_secs(TTL_SECONDS.into()))).await;

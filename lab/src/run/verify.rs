@@ -51,7 +51,7 @@ pub enum Refusal {
         late_ms: u64,
     },
     /// The victim died with nothing to lose.
-    #[error("refused: no call was in flight on the victim when it died")]
+    #[error("refused: no call was in flight when the victim died")]
     NothingInFlight,
 }
 
@@ -76,8 +76,6 @@ pub struct Evidence<'a> {
     pub victim: Option<u8>,
     /// The signal that ended the victim's process.
     pub killed_by: Option<i32>,
-    /// Calls received and not answered by the victim at its death.
-    pub in_flight: Option<u64>,
     /// Processes that ended and were not killed by the script.
     pub died: &'a [String],
 }
@@ -143,7 +141,8 @@ fn death(evidence: &Evidence<'_>) -> Result<(), Refusal> {
             "it answered {answered} calls made after it"
         )));
     }
-    if evidence.in_flight == Some(0) {
+    let in_flight = |call: &Call| call.start_ns <= death.from_ns && call.end_ns > death.from_ns;
+    if !evidence.calls.iter().any(in_flight) {
         return Err(Refusal::NothingInFlight);
     }
     Ok(())
@@ -230,7 +229,6 @@ mod tests {
         stopped: bool,
         performed: Vec<Performed>,
         killed_by: Option<i32>,
-        in_flight: Option<u64>,
         died: Vec<String>,
     }
 
@@ -251,7 +249,6 @@ mod tests {
                 performed(Action::Silence, 1_200, 1_204),
             ],
             killed_by: Some(9),
-            in_flight: Some(1),
             died: vec![],
         };
         spoil(&mut run);
@@ -265,7 +262,6 @@ mod tests {
             performed: &run.performed,
             victim: Some(1),
             killed_by: run.killed_by,
-            in_flight: run.in_flight,
             died: &run.died,
         })
     }
@@ -310,7 +306,7 @@ mod tests {
 
     #[test]
     fn a_workload_that_ended_before_the_death_is_refused() {
-        let refused = judged(|run| (run.performed, run.in_flight) = (vec![], None));
+        let refused = judged(|run| run.performed.clear());
         assert_eq!(
             refused,
             Err(Refusal::Unharmed {
@@ -334,7 +330,8 @@ mod tests {
 
     #[test]
     fn a_death_without_calls_in_flight_is_refused() {
-        assert_eq!(judged(|run| run.in_flight = Some(0)), Err(Refusal::NothingInFlight));
+        let refused = judged(|run| run.calls[1] = call(1_000, 1_000, Outcome::Failed(0)));
+        assert_eq!(refused, Err(Refusal::NothingInFlight));
     }
 
     #[test]

@@ -25,9 +25,10 @@ impl Observed {
     pub(super) fn new(args: &ClientArgs) -> anyhow::Result<Self> {
         let feed = args.socket.as_ref().map_or_else(Feed::offline, Feed::connect);
         let origin = format!("http://{}:{PORT}", dns::NAME.trim_end_matches('.'));
+        let resolver = obit::resolve::Dns::new(dns::NAME, PORT).name_server(args.dns);
         let client = obit::Client::builder(origin)
             .feed(feed.clone())
-            .endpoints(args.pods.iter().copied())
+            .resolver(resolver)
             .build();
         let client = client.context("the client")?;
         let observations = Arc::default();
