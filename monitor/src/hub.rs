@@ -286,7 +286,11 @@ impl Hub {
     #[must_use]
     pub fn sizes(&self) -> (usize, usize, usize) {
         let state = &*self.state();
-        (state.registry.subscribers(), state.registry.peers(), state.ledger.len())
+        (
+            state.registry.subscribers(),
+            state.registry.peers(),
+            state.ledger.facts(),
+        )
     }
 }
 

@@ -1,6 +1,8 @@
 //! Subscribers that do not keep to the protocol, by mistake or on purpose: each is told why and let go, and nobody else
 //! notices.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 mod support;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! The command line as an operator meets it: what is wrong is named, with the next step.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 use std::process::{Command, Output};
 
 fn obit(arguments: &[&str]) -> Output {

@@ -156,7 +156,7 @@ impl Ledger {
 
     /// How many facts are remembered: the measure of the ledger's memory.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn facts(&self) -> usize {
         self.watched.values().map(Watched::len).sum()
     }
 

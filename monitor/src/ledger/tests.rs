@@ -136,7 +136,7 @@ fn evidence_expires_after_a_minute_and_fresh_evidence_renews_it() {
     assert_eq!(ledger.next_deadline(), Some(ms(110_000)));
     ledger.expire(ms(110_000), &mut changed);
     assert_eq!((ledger.next_deadline(), changed), (None, vec![peer().ip(); 2]));
-    assert_eq!(ledger.len(), 2, "nothing is kept but the two watched ports");
+    assert_eq!(ledger.facts(), 2, "nothing is kept but the two watched ports");
 }
 
 #[test]
@@ -148,10 +148,10 @@ fn unwatching_forgets_and_unwatched_addresses_are_never_remembered() {
         Verdict::Dead
     );
     ledger.unwatch(neighbour_port());
-    assert!(ledger.is_empty() && ledger.next_deadline().is_none() && ledger.len() == 0);
+    assert!(ledger.is_empty() && ledger.next_deadline().is_none() && ledger.facts() == 0);
     let change = ledger.observe(ms(12), &seen(12, OWN, 1, Observation::Refused));
     assert_eq!(change, Change::NONE);
-    assert_eq!(ledger.len(), 0);
+    assert_eq!(ledger.facts(), 0);
     ledger.watch(peer());
     assert_eq!(ledger.verdict(peer(), Some(OWN), ms(13)), Standing::UNKNOWN);
 }
@@ -311,7 +311,7 @@ fn more_namespaces_than_fit_push_out_the_stalest() {
     for n in 0..witnesses + 10 {
         ledger.observe(ms(n), &seen(n, NetnsCookie(100 + n), n, STALLED_DIAL));
     }
-    assert!(ledger.len() <= WITNESSES_MAX + 10);
+    assert!(ledger.facts() <= WITNESSES_MAX + 10);
     let own_of = |n| {
         ledger
             .verdict(peer(), Some(NetnsCookie(100 + n)), ms(witnesses + 10))
@@ -331,10 +331,10 @@ fn a_place_for_each_namespace_is_bounded_too() {
         };
         ledger.observe(ms(n), &refused);
     }
-    assert!(ledger.len() < 4 * WITNESSES_MAX, "{}", ledger.len());
+    assert!(ledger.facts() < 4 * WITNESSES_MAX, "{}", ledger.facts());
     let late = ms(5_000) + LIFETIME;
     ledger.expire(late, &mut vec![]);
-    assert_eq!(ledger.len(), 1);
+    assert_eq!(ledger.facts(), 1);
 }
 
 fn address_of(change: &Change) -> Option<IpAddr> {

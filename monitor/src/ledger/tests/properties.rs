@@ -192,7 +192,7 @@ proptest! {
         let mut ledger = replay(&closed);
         ledger.expire(end(&closed) + super::LIFETIME, &mut vec![]);
         prop_assert_eq!(ledger.next_deadline(), None);
-        prop_assert!(ledger.len() <= 4, "{}", ledger.len());
+        prop_assert!(ledger.facts() <= 4, "{}", ledger.facts());
         prop_assert_eq!(ledger.verdict(peer(), Some(OWN), end(&closed) + super::LIFETIME).verdict, Verdict::Unknown);
     }
 }
@@ -208,5 +208,5 @@ fn a_hundred_thousand_sockets_to_one_peer_cost_bounded_memory() {
         };
         ledger.observe(sighting.at, &sighting);
     }
-    assert!(ledger.len() <= OPEN_MAX + 10, "{}", ledger.len());
+    assert!(ledger.facts() <= OPEN_MAX + 10, "{}", ledger.facts());
 }
