@@ -1,5 +1,7 @@
 //! Calls of `obit::Client` against real HTTP/2 servers on loopback.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod client_support;
 
 use std::collections::HashMap;

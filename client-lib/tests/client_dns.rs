@@ -1,5 +1,7 @@
 //! `obit::Client` and the names of its endpoints: a DNS server on loopback whose records change.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod client_support;
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,5 +1,7 @@
 //! `obit::Client` under the eyes of a monitor: what verdicts do to rotation, to connections and to calls in flight.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod client_support;
 mod support;
 

@@ -1,5 +1,7 @@
 //! `obit::Client` and what may be sent again: drains, refusals, and peers that vanish without a word.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod client_support;
 
 use std::collections::HashMap;

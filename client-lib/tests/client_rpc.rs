@@ -1,5 +1,7 @@
 //! `obit::Client` inside tonic and connectrpc.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod client_support;
 mod support;
 

@@ -137,8 +137,10 @@ impl ClientBuilder {
         let policy = self
             .policy
             .unwrap_or_else(|| Arc::new(RoundRobin::starting_at(fastrand::usize(..))));
-        let mut dial = DialOptions::default();
-        dial.connect_timeout = Some(self.connect_timeout);
+        let dial = DialOptions {
+            connect_timeout: Some(self.connect_timeout),
+            ..DialOptions::default()
+        };
         let pool = Pool::new(Settings {
             scheme,
             authority,

@@ -1,6 +1,12 @@
 //! A pod for tests: an HTTP/2 echo server that can hold its answers, drain, and die.
 
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "each test binary uses its part"
+)]
 
 use std::net::SocketAddr;
 use std::os::fd::AsFd;

@@ -17,7 +17,9 @@ pub struct Idempotent(pub bool);
 
 /// The caller's word on requests without the extension; `None` leaves it to the method.
 #[derive(Clone)]
-pub(crate) struct Classifier(Arc<dyn Fn(&Parts) -> Option<bool> + Send + Sync>);
+pub(crate) struct Classifier(Arc<Classify>);
+
+type Classify = dyn Fn(&Parts) -> Option<bool> + Send + Sync;
 
 impl Classifier {
     pub(crate) fn new(classify: impl Fn(&Parts) -> Option<bool> + Send + Sync + 'static) -> Self {

@@ -186,7 +186,7 @@ impl Turn {
     /// The whole body's size, for a content length; meaningful before the first frame.
     pub(crate) fn size_hint(&self) -> SizeHint {
         if self.next == 0 {
-            self.tee.hint.clone()
+            self.tee.hint
         } else {
             SizeHint::default()
         }

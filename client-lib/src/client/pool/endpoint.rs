@@ -130,10 +130,10 @@ impl Endpoint {
     async fn serve(&mut self, lane: &Arc<Lane>) -> (Phase, Cause) {
         let established_ns = clock::monotonic_ns();
         let known = self.watch.health();
-        if known.verdict == Verdict::Draining {
-            if let Some(end) = self.sit_out(lane, known).await {
-                return end;
-            }
+        if known.verdict == Verdict::Draining
+            && let Some(end) = self.sit_out(lane, known).await
+        {
+            return end;
         }
         self.enter(Phase::Ready, Cause::Answered, Some(lane));
         loop {

@@ -64,7 +64,7 @@ impl Candidates for Rotation {
 
 #[cfg(test)]
 mod tests {
-    use super::Standing::{self, Draining, Ready, Suspect};
+    use super::Standing::{Draining, Ready, Suspect};
     use super::worst_taken;
 
     #[test]
@@ -87,6 +87,5 @@ mod tests {
         assert_eq!(worst_taken(&[Draining, Draining], 2), Draining);
         assert_eq!(worst_taken(&[Suspect, Draining], 2), Suspect);
         assert_eq!(worst_taken(&[Ready, Draining], 9), Suspect);
-        assert!(Standing::Suspect < Standing::Draining);
     }
 }
