@@ -23,6 +23,7 @@ pub mod proto {
         unused_qualifications,
         unreachable_pub,
         clippy::all,
+        clippy::allow_attributes_without_reason,
         reason = "generated code; documented in proto/demo.proto"
     )]
     include!(concat!(env!("OUT_DIR"), "/obit.lab.v1.rs"));

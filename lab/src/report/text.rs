@@ -69,7 +69,7 @@ pub fn table(runs: &[Compared]) -> String {
         optional(c.run.figures.last_failure_ns, milliseconds)
     });
     row("Death at", &|c| optional(c.run.death_ns, milliseconds));
-    row("  in flight on the victim", &|c| {
+    row("  received by it, unanswered", &|c| {
         optional(c.run.in_flight_on_victim, |calls| calls.to_string())
     });
     row("  evicted after", &|c| {

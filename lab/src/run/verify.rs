@@ -7,7 +7,7 @@ use crate::scenario::{Action, Scenario};
 use crate::workload::{Call, Outcome};
 
 /// A step may be this late: later, the scenario is another one.
-const TOLERANCE: Duration = Duration::from_millis(250);
+const TOLERANCE: Duration = Duration::from_millis(500);
 
 /// SIGKILL.
 const KILLED: i32 = 9;
@@ -318,12 +318,12 @@ mod tests {
 
     #[test]
     fn a_death_that_came_late_is_refused() {
-        let refused = judged(|run| run.performed = vec![performed(Action::Kill, 1_000, 1_251)]);
+        let refused = judged(|run| run.performed = vec![performed(Action::Kill, 1_000, 1_501)]);
         assert_eq!(
             refused,
             Err(Refusal::Late {
                 action: Action::Kill,
-                late_ms: 251
+                late_ms: 501
             })
         );
     }
