@@ -8,10 +8,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use obit_protocol::{Heartbeat, Notice, monitor_message::Message};
+use obit_protocol::{Heartbeat, Notice, Verdict, monitor_message::Message};
 
 use crate::coverage::Coverage;
-use crate::ledger::{About, Ledger};
+use crate::ledger::{About, Ledger, Standing};
 use crate::registry::{Flush, Full, Limits, Registry, SubscriberId, Wire};
 use crate::sighting::{MonotonicNs, NetnsCookie, Sighting};
 
@@ -71,7 +71,11 @@ impl State {
     fn review(&mut self, ip: IpAddr, port: u16, now: MonotonicNs) {
         let peer = SocketAddr::new(ip, port);
         self.registry
-            .review(peer, |netns| self.ledger.verdict(peer, netns, now));
+            .review(peer, |netns| match self.ledger.verdict(peer, netns, now) {
+                // Told only to those who knew something: what they knew has expired.
+                unknown if unknown.verdict == Verdict::Unknown => Standing::expired(now),
+                known => known,
+            });
     }
 
     fn review_address(&mut self, ip: IpAddr, now: MonotonicNs) {
