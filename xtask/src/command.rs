@@ -19,11 +19,20 @@ pub(crate) fn cargo(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> C
     command
 }
 
+/// What cargo says of the workspace's own packages.
+pub(crate) fn metadata() -> Result<serde_json::Value> {
+    let output = cargo(["metadata", "--format-version=1", "--no-deps"])
+        .output()
+        .context("cargo metadata")?;
+    serde_json::from_slice(&output.stdout).context("what cargo metadata printed")
+}
+
 /// Where cargo puts what it builds, as it says itself.
 pub(crate) fn target_directory() -> Result<PathBuf> {
-    let output = cargo(["metadata", "--format-version=1", "--no-deps"]).output().context("cargo metadata")?;
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).context("what cargo metadata printed")?;
-    let directory = metadata["target_directory"].as_str().context("cargo metadata names no target_directory")?;
+    let metadata = metadata()?;
+    let directory = metadata["target_directory"]
+        .as_str()
+        .context("cargo metadata names no target_directory")?;
     Ok(directory.into())
 }
 
@@ -57,5 +66,8 @@ pub(crate) fn must(command: &mut Command) -> Result<()> {
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from);
-    std::env::split_paths(&path).chain(system).map(|folder| folder.join(name)).find(|file| file.is_file())
+    std::env::split_paths(&path)
+        .chain(system)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
 }

@@ -15,8 +15,16 @@ struct Tool {
 }
 
 const LAB_TOOLS: [Tool; 2] = [
-    Tool { program: "ip", package: "iproute2", purpose: "makes the network namespaces the pods live in" },
-    Tool { program: "nft", package: "nftables", purpose: "drops and rejects packets as a dead pod's node does" },
+    Tool {
+        program: "ip",
+        package: "iproute2",
+        purpose: "makes the network namespaces the pods live in",
+    },
+    Tool {
+        program: "nft",
+        package: "nftables",
+        purpose: "drops and rejects packets as a dead pod's node does",
+    },
 ];
 
 /// Whether this process is root. Whether root may do what is needed is found out by the monitor itself.
@@ -35,12 +43,18 @@ pub(crate) fn is_ci() -> bool {
 /// # Errors
 /// When something is missing and cannot be installed: names it and the next step.
 pub(crate) fn install_lab_tools() -> Result<()> {
-    let missing: Vec<_> = LAB_TOOLS.iter().filter(|tool| find_program(tool.program).is_none()).collect();
+    let missing: Vec<_> = LAB_TOOLS
+        .iter()
+        .filter(|tool| find_program(tool.program).is_none())
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
     for tool in &missing {
-        eprintln!("   `{}` is missing: it {} (package {})", tool.program, tool.purpose, tool.package);
+        eprintln!(
+            "   `{}` is missing: it {} (package {})",
+            tool.program, tool.purpose, tool.package
+        );
     }
     let packages: Vec<_> = missing.iter().map(|tool| tool.package).collect();
     let by_hand = format!("install by hand: {}", packages.join(" "));
@@ -49,7 +63,13 @@ pub(crate) fn install_lab_tools() -> Result<()> {
     }
     must(as_root("apt-get")?.args(["update", "-qq"])).context(by_hand.clone())?;
     let mut install = as_root("apt-get")?;
-    must(install.env("DEBIAN_FRONTEND", "noninteractive").args(["install", "-y", "-qq"]).args(packages)).context(by_hand)
+    must(
+        install
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .args(["install", "-y", "-qq"])
+            .args(packages),
+    )
+    .context(by_hand)
 }
 
 /// A command that runs as root: as it is where we are root, by sudo elsewhere.
@@ -62,7 +82,10 @@ pub(crate) fn as_root(program: impl AsRef<Path>) -> Result<Command> {
         return Ok(Command::new(program));
     }
     if find_program("sudo").is_none() {
-        bail!("`{}` needs root and there is no sudo here: run this command as root", program.display());
+        bail!(
+            "`{}` needs root and there is no sudo here: run this command as root",
+            program.display()
+        );
     }
     let mut command = Command::new("sudo");
     command.arg("--preserve-env=CI,RUST_LOG,DEBIAN_FRONTEND").arg(program);

@@ -13,7 +13,9 @@ use crate::{ebpf, host};
 pub(crate) fn lab(arguments: &[OsString]) -> Result<ExitCode> {
     let mut command = prepare()?;
     let status = run(command.args(arguments))?;
-    Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
+    Ok(ExitCode::from(
+        status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
+    ))
 }
 
 /// Installs, builds, and gives back the command that starts the lab.
@@ -21,7 +23,14 @@ pub(crate) fn prepare() -> Result<Command> {
     // A question for help or a wrong flag still costs a build: the flags are the lab's own.
     host::install_lab_tools()?;
     ebpf::build().context("the eBPF programs")?;
-    must(&mut cargo(["build", "--release", "-p", "obit-monitor", "-p", "obit-lab"]))?;
+    must(&mut cargo([
+        "build",
+        "--release",
+        "-p",
+        "obit-monitor",
+        "-p",
+        "obit-lab",
+    ]))?;
     host::as_root(binary("obit-lab")?)
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::environment::clean_command;
 use super::plan::{Choice, Toolchain};
-use super::workspace;
+use crate::command::workspace_root;
 
 const TARGET: &str = "bpfel-unknown-none";
 
@@ -20,7 +20,7 @@ pub(super) fn compile(choice: &Choice, target: &Path) -> Result<PathBuf> {
     let target = target.join("ebpf");
     let mut command = cargo(choice);
     command
-        .current_dir(workspace())
+        .current_dir(workspace_root())
         .args(["build", "--release", "--target", TARGET, "-Zbuild-std=core"])
         .args(["--package", "obit-ebpf", "--bin", "obit-ebpf", "--features", "programs"])
         .env("CARGO_TARGET_DIR", &target)

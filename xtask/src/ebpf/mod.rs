@@ -11,12 +11,12 @@ mod object;
 mod plan;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
 use self::facts::Facts;
 use self::plan::Next;
+use crate::command::target_directory;
 
 /// The built object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,28 +105,4 @@ fn install_object(object: &Path, target: &Path) -> Result<Built> {
         programs,
         changed,
     })
-}
-
-/// The target directory of the workspace, as Cargo itself sees it (environment and configuration included).
-fn target_directory() -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["metadata", "--no-deps", "--format-version", "1"])
-        .current_dir(workspace())
-        .output()
-        .context("cannot run cargo")?;
-    if !output.status.success() {
-        bail!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).context("cargo metadata is no JSON")?;
-    let directory = metadata["target_directory"]
-        .as_str()
-        .context("cargo metadata names no target directory")?;
-    Ok(PathBuf::from(directory))
-}
-
-/// The root of the workspace.
-fn workspace() -> &'static Path {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest)
 }

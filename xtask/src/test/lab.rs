@@ -26,17 +26,36 @@ pub(crate) fn check(tally: &mut Tally) -> Result<()> {
 
 fn no_call_failed(scenario: &str) -> Result<()> {
     let mut lab = prepare()?;
-    lab.args([scenario, "--client", "obit", "--concurrency", "200", "--requests", "200", "--json"]);
+    lab.args([
+        scenario,
+        "--client",
+        "obit",
+        "--concurrency",
+        "200",
+        "--requests",
+        "200",
+        "--json",
+    ]);
     eprintln!("\x1b[1m   $ {}\x1b[0m", spell(&lab));
     let output = lab.stderr(Stdio::inherit()).output().context("the lab")?;
     let printed = String::from_utf8_lossy(&output.stdout);
     anyhow::ensure!(output.status.success(), "the lab failed ({})", output.status);
-    let line = printed.lines().find(|line| line.contains(scenario)).context("the lab printed no result")?;
+    let line = printed
+        .lines()
+        .find(|line| line.contains(scenario))
+        .context("the lab printed no result")?;
     println!("{line}");
     let result: Value = serde_json::from_str(line).context("the lab's result")?;
     let (success, fail) = (&result["success"], &result["fail"]);
-    anyhow::ensure!(success.as_u64() == Some(200 * 200), "{success} calls succeeded, not {}", 200 * 200);
+    anyhow::ensure!(
+        success.as_u64() == Some(200 * 200),
+        "{success} calls succeeded, not {}",
+        200 * 200
+    );
     anyhow::ensure!(fail.as_u64() == Some(0), "{fail} calls failed");
-    anyhow::ensure!(!result["evicted_after_ms"].is_null(), "the victim was never taken out of rotation");
+    anyhow::ensure!(
+        !result["evicted_after_ms"].is_null(),
+        "the victim was never taken out of rotation"
+    );
     Ok(())
 }

@@ -7,14 +7,14 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
-use crate::command::{cargo, run, spell};
+use crate::command::{cargo, metadata, run, spell};
 use crate::{ebpf, host};
 use tally::Tally;
 
-/// Test targets that load programs into the kernel or make namespaces, by package.
-const KERNEL_TESTS: [&str; 2] = ["obit-monitor", "obit-lab"];
-const KERNEL_FEATURES: &str = "obit-monitor/kernel-tests,obit-lab/kernel-tests";
+/// The feature that a test target requires when it loads programs into the kernel or makes namespaces.
+const KERNEL_TESTS: &str = "kernel-tests";
 
 /// Runs every stage; the exit code tells whether all of them passed.
 pub(crate) fn test() -> Result<ExitCode> {
@@ -28,10 +28,13 @@ pub(crate) fn test() -> Result<ExitCode> {
     }
     tally.check("eBPF object", object.is_ok());
     stage("lints");
-    let lints = ["clippy", "--all-targets", "--features", KERNEL_FEATURES, "--", "-D", "warnings"];
+    let lints = ["clippy", "--all-targets", "--all-features", "--", "-D", "warnings"];
     tally.check("lints", run(&mut cargo(lints))?.success());
     stage("docs");
-    tally.check("docs", run(cargo(["doc", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?.success());
+    tally.check(
+        "docs",
+        run(cargo(["doc", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?.success(),
+    );
     stage("unit, property, socket and doc tests");
     cargo_test(&mut tally, &mut cargo(["test", "--no-fail-fast"]))?;
     privileged(&mut tally)?;
@@ -50,23 +53,49 @@ fn privileged(tally: &mut Tally) -> Result<()> {
         return Ok(());
     }
     host::install_lab_tools()?;
-    cargo_test(tally, kernel_tests().args(["--no-fail-fast", "--", "--test-threads=2"]))?;
+    cargo_test(
+        tally,
+        kernel_tests()?.args(["--no-fail-fast", "--", "--test-threads=2"]),
+    )?;
     stage("short lab run");
     lab::check(tally)
 }
 
-fn kernel_tests() -> Command {
-    let mut command = cargo(["test", "--test", "kernel*", "--features", KERNEL_FEATURES]);
-    for package in KERNEL_TESTS {
-        command.args(["-p", package]);
+/// `cargo test` of every target that requires [`KERNEL_TESTS`].
+fn kernel_tests() -> Result<Command> {
+    let metadata = metadata()?;
+    let mut command = cargo(["test"]);
+    for package in metadata["packages"].as_array().into_iter().flatten() {
+        let targets = package["targets"].as_array().into_iter().flatten();
+        let names: Vec<_> = targets
+            .filter(|target| needs_kernel(target))
+            .filter_map(|it| it["name"].as_str())
+            .collect();
+        if let (Some(package), false) = (package["name"].as_str(), names.is_empty()) {
+            command.args(["-p", package, "--features", &format!("{package}/{KERNEL_TESTS}")]);
+            command.args(names.iter().flat_map(|name| ["--test", name]));
+        }
     }
-    command
+    Ok(command)
+}
+
+fn needs_kernel(target: &Value) -> bool {
+    target["required-features"]
+        .as_array()
+        .is_some_and(|features| features.iter().any(|name| name == KERNEL_TESTS))
 }
 
 fn list_kernel_tests() -> Result<Vec<String>> {
-    let output = kernel_tests().args(["--", "--list"]).output().context("cargo test --list")?;
+    let output = kernel_tests()?
+        .args(["--", "--list"])
+        .output()
+        .context("cargo test --list")?;
     let listing = String::from_utf8_lossy(&output.stdout).into_owned();
-    Ok(listing.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
+    Ok(listing
+        .lines()
+        .filter_map(|line| line.strip_suffix(": test"))
+        .map(str::to_owned)
+        .collect())
 }
 
 /// Runs `cargo test`, showing what it prints and counting it.
@@ -74,7 +103,10 @@ fn cargo_test(tally: &mut Tally, command: &mut Command) -> Result<()> {
     let line = spell(command);
     eprintln!("\x1b[1m   $ {line}\x1b[0m");
     let failed_before = tally.failed.len();
-    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start `{line}`"))?;
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start `{line}`"))?;
     let output = child.stdout.take().context("the test runner's output")?;
     for line in BufReader::new(output).lines() {
         let line = line.context("what the test runner prints")?;
@@ -104,5 +136,9 @@ fn close(tally: &Tally) -> ExitCode {
     if skip_fails {
         eprintln!("in CI a skipped test is a failure");
     }
-    if tally.failed.is_empty() && !skip_fails { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if tally.failed.is_empty() && !skip_fails {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

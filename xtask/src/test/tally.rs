@@ -37,14 +37,23 @@ impl Tally {
 
     /// The closing line.
     pub(crate) fn summary(&self) -> String {
-        format!("{} passed, {} failed, {} skipped", self.passed, self.failed.len(), self.skipped.len())
+        format!(
+            "{} passed, {} failed, {} skipped",
+            self.passed,
+            self.failed.len(),
+            self.skipped.len()
+        )
     }
 }
 
 /// The number before `word` in "ok. 3 passed; 1 failed; …".
 fn count(counts: &str, word: &str) -> usize {
     let words: Vec<_> = counts.split([' ', ';']).filter(|word| !word.is_empty()).collect();
-    words.windows(2).find(|pair| pair[1] == word).and_then(|pair| pair[0].parse().ok()).unwrap_or(0)
+    words
+        .windows(2)
+        .find(|pair| pair[1] == word)
+        .and_then(|pair| pair[0].parse().ok())
+        .unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -76,6 +85,9 @@ mod tests {
     fn a_failed_check_is_named() {
         let mut tally = Tally::default();
         tally.check("lints", false);
-        assert_eq!((tally.summary().as_str(), tally.failed), ("0 passed, 1 failed, 0 skipped", vec!["lints".to_owned()]));
+        assert_eq!(
+            (tally.summary().as_str(), tally.failed),
+            ("0 passed, 1 failed, 0 skipped", vec!["lints".to_owned()])
+        );
     }
 }
