@@ -85,9 +85,16 @@ impl Reason {
         )
     }
 
-    /// Whether the kernel tells the socket itself: its owner reads what had arrived, then an error or end of file.
+    /// Whether an established connection hears of this by itself: its owner reads what had arrived, then an error or end
+    /// of file.
+    ///
+    /// A refused dial is of this kind. It says that nobody listens any more, and a server that drains has closed its
+    /// listener too and goes on answering what it took. If its process is gone, its kernel has ended every connection of it.
     pub(crate) fn is_told_by_the_socket(self) -> bool {
-        matches!(self, Self::Reset | Self::PeerClosed | Self::TimedOut | Self::AllClosed)
+        matches!(
+            self,
+            Self::Refused | Self::Reset | Self::PeerClosed | Self::TimedOut | Self::AllClosed
+        )
     }
 }
 

@@ -21,7 +21,8 @@ pub mod feed;
 mod health;
 
 pub use client::{
-    Body, Cause, Client, ClientBuilder, EndpointEvent, EndpointStatus, Error, Idempotent, Phase, RetryBudget, policy, resolve,
+    Body, Cause, Client, ClientBuilder, EndpointEvent, EndpointStatus, Error, Idempotent, Phase, RetryBudget, policy,
+    resolve,
 };
 pub use connector::{Connector, connector};
 pub use error::PeerDead;

@@ -103,6 +103,31 @@ async fn a_suspect_is_asked_and_one_that_answers_returns_with_its_calls_unharmed
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_closed_its_listener_answers_what_it_took() {
+    let monitor = LiveMonitor::start();
+    let servers = Server::several(2).await;
+    let client = client(&monitor, &servers);
+    settled(&client, 2).await;
+    monitor.watching(servers[0].address()).await;
+    let mut events = client.events();
+    servers[0].hold();
+    let calls: Vec<_> = (0..2)
+        .map(|id| {
+            let client = client.clone();
+            tokio::spawn(async move { client.request(post(id, Bytes::new())).await })
+        })
+        .collect();
+    servers[0].holds(1).await;
+    monitor.say(servers[0].address(), Verdict::Dead, Reason::Refused);
+    let evicted = comes_to(&mut events, &servers[0], Phase::Evicted).await;
+    assert_eq!(evicted.cause.reason(), obit::Reason::Refused);
+    servers[0].release();
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap().status(), 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_draining_endpoint_gets_no_new_calls_and_ends_its_old_ones() {
     let monitor = LiveMonitor::start();
     let servers = Server::several(2).await;

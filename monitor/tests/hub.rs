@@ -26,7 +26,10 @@ impl Wire for Paper {
 
 impl Paper {
     fn notices(&self) -> Vec<Notice> {
-        let (mut codec, mut bytes) = (FrameCodec::<MonitorMessage, MonitorMessage>::default(), self.0.lock().unwrap());
+        let (mut codec, mut bytes) = (
+            FrameCodec::<MonitorMessage, MonitorMessage>::default(),
+            self.0.lock().unwrap(),
+        );
         let mut notices = Vec::new();
         while let Some(message) = codec.decode(&mut bytes).unwrap() {
             match message.message {
@@ -75,6 +78,12 @@ fn a_death_without_fresh_evidence_expires_and_an_unknown_peer_is_never_news() {
     hub.expire(end);
     let told = paper.notices();
     assert_eq!(told.len(), 1, "only the peer of which something was known: {told:?}");
-    assert_eq!((told[0].verdict(), told[0].reason()), (Verdict::Unknown, Reason::Expired));
-    assert_eq!((told[0].peer.as_ref(), told[0].kernel_ns), (Some(&peers[0].into()), end.0));
+    assert_eq!(
+        (told[0].verdict(), told[0].reason()),
+        (Verdict::Unknown, Reason::Expired)
+    );
+    assert_eq!(
+        (told[0].peer.as_ref(), told[0].kernel_ns),
+        (Some(&peers[0].into()), end.0)
+    );
 }

@@ -12,6 +12,7 @@ use crate::connection::KillSwitch;
 
 pin_project_lite::pin_project! {
     /// A response body that ends with [`PeerDead`](crate::PeerDead) when its peer dies. What had arrived is given out first.
+    /// A refused dial alone does not end it: a server that drains has closed its listener and goes on answering.
     #[derive(Debug)]
     pub struct EvictBody<B> {
         #[pin]
@@ -54,8 +55,8 @@ impl<B: Body> Body for EvictBody<B> {
                     return Poll::Pending;
                 }
                 match life.cause() {
-                    Some(cause) => Some(cause.into()),
-                    None => return Poll::Pending,
+                    Some(cause) if !cause.reason.is_told_by_the_socket() => Some(cause.into()),
+                    _ => return Poll::Pending,
                 }
             }
         };

@@ -75,8 +75,9 @@ where
                     return Poll::Pending;
                 }
                 match life.cause() {
-                    Some(cause) => Poll::Ready(Err(cause.into())),
-                    None => Poll::Pending,
+                    Some(cause) if !cause.reason.is_told_by_the_socket() => Poll::Ready(Err(cause.into())),
+                    // The connection hears for itself whether it is over: a server that drains still answers.
+                    _ => Poll::Pending,
                 }
             }
         }

@@ -14,7 +14,8 @@ use crate::PeerWatch;
 use crate::connection::KillSwitch;
 
 /// A service whose calls end with a typed [`PeerDead`](crate::PeerDead) when its peer dies: those waiting for a response
-/// head, those reading a body, and new ones while the peer is dead.
+/// head, those reading a body, and new ones while the peer is dead. Where only its listener is gone (a dial was refused),
+/// new calls fail and those in flight go on: a server that drains still answers them, and a dead one's kernel ends them.
 ///
 /// `poll_ready` fails while the peer is dead, and succeeds again when it is back: unlike tower's convention this failure is
 /// not for ever. A balancer takes it as the end of the endpoint; [`EvictDiscover`](super::EvictDiscover) brings it back.

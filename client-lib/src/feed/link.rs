@@ -63,15 +63,21 @@ impl Link {
     }
 
     /// A verdict about the peer. Kills what the peer's death concerns: everything born before the kernel saw it, and
-    /// also a dial that began a moment later if nothing at that address answers, because nobody will tell it.
+    /// also a dial that began a moment later if nothing at that address answers, because nobody will tell it. An
+    /// established connection that hears for itself whether it is over is only closed to new work.
     pub(super) fn peer_changed(&self, health: Health, arrival: Arrival, now: Instant) {
         if health.verdict != Verdict::Dead {
             return;
         }
         let dialling = !self.established.load(Ordering::Acquire);
         let unanswered = dialling && arrival == Arrival::Live && health.reason.is_address_wide();
-        if health.is_death_since(self.birth_ns) || unanswered {
+        if !health.is_death_since(self.birth_ns) && !unanswered {
+            return;
+        }
+        if dialling || !health.reason.is_told_by_the_socket() {
             self.kill(health, now);
+        } else {
+            self.health.send_replace(health);
         }
     }
 
@@ -122,8 +128,23 @@ mod tests {
         connection.peer_changed(dead(Reason::Unreachable, BIRTH - 1), Arrival::Live, clock::now());
         connection.peer_changed(dead(Reason::Unreachable, BIRTH), Arrival::Snapshot, clock::now());
         assert!(!connection.kill_switch().is_killed());
-        connection.peer_changed(dead(Reason::Refused, BIRTH + 1), Arrival::Snapshot, clock::now());
+        connection.peer_changed(dead(Reason::Unreachable, BIRTH + 1), Arrival::Snapshot, clock::now());
         assert!(connection.kill_switch().is_killed());
+    }
+
+    #[tokio::test]
+    async fn a_closed_listener_ends_dials_and_lets_established_connections_finish() {
+        let (dialling, established, newer) = (link(), link(), link());
+        established.establish();
+        newer.establish();
+        for connection in [&dialling, &established] {
+            connection.peer_changed(dead(Reason::Refused, BIRTH + 1), Arrival::Live, clock::now());
+        }
+        newer.peer_changed(dead(Reason::Refused, BIRTH - 1), Arrival::Live, clock::now());
+        assert!(dialling.kill_switch().is_killed());
+        assert!(!established.kill_switch().is_killed());
+        assert_eq!(established.health().reason, Reason::Refused, "closed to new work");
+        assert_eq!(newer.health(), Health::UNKNOWN, "an older death is of somebody else");
     }
 
     #[tokio::test]

@@ -196,15 +196,8 @@ impl Endpoint {
 
     fn end_of(&self, ended: Ended) -> (Phase, Cause) {
         match ended {
-            Ended::Killed => {
-                let health = self.watch.health();
-                let cause = if health.verdict == Verdict::Dead {
-                    Cause::Verdict(health)
-                } else {
-                    Cause::Closed
-                };
-                (Phase::Evicted, cause)
-            }
+            _ if self.watch.health().verdict == Verdict::Dead => (Phase::Evicted, Cause::Verdict(self.watch.health())),
+            Ended::Killed => (Phase::Evicted, Cause::Closed),
             Ended::Closing => (Phase::Connecting, Cause::Closed),
         }
     }
