@@ -12,6 +12,7 @@ pub mod coverage;
 pub mod hub;
 pub mod kernel;
 pub mod ledger;
+mod priority;
 pub mod reader;
 pub mod registry;
 pub mod sighting;

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::clock;
 use crate::hub::Hub;
 use crate::kernel;
+use crate::priority;
 use crate::sighting::{MonotonicNs, Sighting};
 use crate::stall::{Bounds, WaitingRoom};
 
@@ -124,6 +125,7 @@ impl ReaderThread {
 }
 
 fn run(source: impl IntoSource, hub: &Hub, bounds: Bounds, stopped: oneshot::Receiver<()>) -> io::Result<()> {
+    priority::raise();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let source = source.into_source()?;

@@ -4,6 +4,7 @@
 //! one task: what is seen ([`Kernel::signals`]), of whom ([`WatchFilter`]), what was missed ([`LossCounters`]), and the
 //! sightings themselves ([`ReaderSource`]).
 
+mod alarm;
 mod decode;
 mod error;
 mod filter;

@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::time::Duration;
 
 use aya::Ebpf;
 use aya::maps::{Array, MapData, RingBuf};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::alarm::Alarm;
 use super::decode::decode;
 use super::filter::io_error;
 use super::log::ProgramLog;
@@ -50,9 +50,12 @@ impl ReaderSource {
             .map_err(|error| io::Error::other(error.to_string()))?;
         Ok(Reader {
             ring,
+            alarm: Alarm::new()?,
             awake,
             log,
             pace: Pace::Asleep,
+            look_at: clock::monotonic(),
+            announced: false,
             unknown: 0,
             _programs: programs,
         })
@@ -68,16 +71,21 @@ impl fmt::Debug for ReaderSource {
 /// Reads sightings. Dropping it detaches the programs from the kernel.
 pub struct Reader {
     ring: AsyncFd<RingBuf<MapData>>,
+    alarm: Alarm,
     awake: Array<MapData, u32>,
     log: Option<ProgramLog>,
     pace: Pace,
+    /// When to look although nothing woke us.
+    look_at: MonotonicNs,
+    /// Whether the programs take us for awake.
+    announced: bool,
     unknown: u64,
     _programs: Ebpf,
 }
 
 impl Reader {
-    /// Waits until at least one sighting was appended, or `deadline` has passed (late by the millisecond of the runtime's
-    /// timer). Whatever was committed before the deadline is appended before it returns.
+    /// Waits until at least one sighting was appended, or `deadline` has passed. Whatever was committed before the deadline
+    /// is appended before it returns.
     ///
     /// # Errors
     /// What the kernel said; the reader may be used again.
@@ -85,28 +93,29 @@ impl Reader {
     /// # Cancel safety
     /// Cancel safe: what is taken from the ring buffer is appended without waiting in between.
     pub async fn read(&mut self, into: &mut Vec<Sighting>, deadline: Option<MonotonicNs>) -> io::Result<()> {
+        // Only now, after the caller has acted on what it got: the system call is not in the way of a verdict.
+        self.announce()?;
         loop {
+            let now = clock::monotonic();
             if self.drain(into) {
-                return self.set(Pace::busy());
-            }
-            let left = deadline.map(|deadline| deadline.since(clock::monotonic()));
-            if left == Some(Duration::ZERO) {
+                self.go(Pace::busy(), now);
                 return Ok(());
             }
-            let wait = self.pace.wait();
-            let timer = tokio::time::sleep(left.map_or(wait, |left| left.min(wait)));
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                return Ok(());
+            }
+            if self.look_at <= now {
+                // The flag is cleared before the next look where sleep comes near; see `Pace`.
+                self.go(self.pace.quiet(), now);
+                self.announce()?;
+                continue;
+            }
+            self.alarm
+                .set(deadline.map_or(self.look_at, |deadline| deadline.min(self.look_at)))?;
             tokio::select! {
                 biased;
                 ready = self.ring.readable_mut() => ready?.clear_ready(),
-                () = timer => {
-                    if left.is_none_or(|left| left >= wait) {
-                        // Clears the flag before the next look where sleep comes near; see `Pace`.
-                        if self.drain(into) {
-                            return self.set(Pace::busy());
-                        }
-                        self.set(self.pace.quiet())?;
-                    }
-                }
+                rings = self.alarm.rings() => rings?,
             }
         }
     }
@@ -134,12 +143,19 @@ impl Reader {
         into.len() > before
     }
 
-    /// Changes the pace, and tells the programs if that changes what they may rely on.
-    fn set(&mut self, pace: Pace) -> io::Result<()> {
-        if pace.is_awake() != self.pace.is_awake() {
-            self.awake.set(0, u32::from(pace.is_awake()), 0).map_err(io_error)?;
-        }
+    fn go(&mut self, pace: Pace, now: MonotonicNs) {
         self.pace = pace;
+        self.look_at = now + pace.wait();
+    }
+
+    /// Tells the programs what they may rely on, if that has changed.
+    fn announce(&mut self) -> io::Result<()> {
+        if self.pace.is_awake() != self.announced {
+            self.awake
+                .set(0, u32::from(self.pace.is_awake()), 0)
+                .map_err(io_error)?;
+            self.announced = self.pace.is_awake();
+        }
         Ok(())
     }
 }
