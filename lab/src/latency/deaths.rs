@@ -127,9 +127,10 @@ async fn die(feed: Feed, kind: Kind, peer: SocketAddr, marked: SocketAddr) -> an
 
 /// Dials until the peer is known to be alive; the open connection.
 async fn alive(watch: &mut PeerWatch, peer: SocketAddr) -> anyhow::Result<TcpStream> {
+    // Of the first handshake that is news: the monitor does not say twice that a peer is alive.
+    let since_ns = monotonic_ns();
     let dialling = async {
         loop {
-            let since_ns = monotonic_ns();
             let stream = TcpStream::connect(peer).await?;
             let told = until(watch, |health| {
                 health.verdict == Verdict::Alive && health.kernel_ns >= since_ns
