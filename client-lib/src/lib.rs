@@ -9,7 +9,56 @@
 //!    tonic and connectrpc.
 //! 3. [`EvictLayer`] and [`EvictDiscover`]: eviction for tower services and balancers.
 //!
+//! 4. [`Client`]: the whole answer, for HTTP/2 without TLS today. It resolves a name, keeps one connection to each
+//!    endpoint, picks among those in rotation, evicts the dead, and repeats elsewhere the calls that may be repeated.
+//!
 //! Without a monitor everything keeps working from its own evidence.
+//!
+//! # One changed line
+//!
+//! With tonic, instead of `GreeterClient::connect("http://greeter.default:50051").await?`:
+//!
+//! ```no_run
+//! # struct GreeterClient<T>(T);
+//! # impl<T: tonic::client::GrpcService<tonic::body::Body>> GreeterClient<T> {
+//! #     fn new(service: T) -> Self { Self(service) }
+//! # }
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = GreeterClient::new(obit::Client::builder("http://greeter.default:50051").build()?);
+//! # Ok(()) }
+//! ```
+//!
+//! With connectrpc, instead of `Http2Connection::lazy_plaintext(uri)`:
+//!
+//! ```no_run
+//! use connectrpc::client::ServiceTransport;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let transport = ServiceTransport::new(obit::Client::builder("http://greeter.default:50051").build()?);
+//! # fn usable(_: impl connectrpc::client::ClientTransport) {}
+//! # usable(transport);
+//! # Ok(()) }
+//! ```
+//!
+//! A tonic channel that shall stay a `tonic::transport::Channel`, instead of `endpoint.connect_lazy()`:
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let endpoint = tonic::transport::Endpoint::from_static("http://greeter.default:50051");
+//! let channel = endpoint.connect_with_connector_lazy(obit::connector());
+//! # Ok(()) }
+//! ```
+//!
+//! # What may be repeated
+//!
+//! A call that never left, or that the server says it did not process, moves to another endpoint by itself. One that may
+//! have been processed is repeated only if its method is idempotent or you say so: for one request with [`Idempotent`],
+//! for all with [`ClientBuilder::idempotent`].
+//!
+//! ```no_run
+//! let mut request = tonic::Request::new(());
+//! request.extensions_mut().insert(obit::Idempotent(true));
+//! ```
 
 pub mod client;
 mod clock;
