@@ -1,5 +1,7 @@
 //! What `obit monitor` says and does with fewer privileges than root's. Needs root, to give them up.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
