@@ -1,5 +1,7 @@
 //! What the hub tells of time passing, with sightings made by hand and a wire that keeps what is written.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};

@@ -21,9 +21,13 @@ fn binary(folder: &Path) -> std::path::PathBuf {
 fn monitor_as_nobody() -> Output {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(binary(folder.path()));
-    command.args(["monitor", "--socket"]).arg(folder.path().join("obit.sock"));
+    command
+        .args(["monitor", "--socket"])
+        .arg(folder.path().join("obit.sock"));
     command.uid(NOBODY).gid(NOBODY).stdin(Stdio::null());
-    command.output().expect("only root can become nobody: run this test as root")
+    command
+        .output()
+        .expect("only root can become nobody: run this test as root")
 }
 
 #[test]
