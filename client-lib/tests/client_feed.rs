@@ -7,11 +7,13 @@ mod support;
 
 use bytes::Bytes;
 use client_support::{Server, get, post, settled};
+use http::Response;
 use http_body_util::BodyExt;
-use obit::{Cause, Client, EndpointEvent, Error, Idempotent, Phase};
+use obit::{Body, Cause, Client, EndpointEvent, Error, Idempotent, Phase};
 use obit_protocol::{Reason, Verdict};
 use support::{Blackhole, LiveMonitor};
 use tokio::sync::broadcast::Receiver;
+use tokio::task::JoinSet;
 
 fn client(monitor: &LiveMonitor, servers: &[Server]) -> Client {
     let endpoints = servers.iter().map(Server::address);
@@ -73,6 +75,22 @@ async fn a_death_fails_what_may_not_be_repeated_with_its_reason_and_moves_the_re
     comes_to(&mut events, &servers[0], Phase::Ready).await;
 }
 
+/// Calls in flight that may not be repeated.
+fn posts(client: &Client, count: u64) -> JoinSet<Result<Response<Body>, Error>> {
+    let mut calls = JoinSet::new();
+    for id in 0..count {
+        let client = client.clone();
+        calls.spawn(async move { client.request(post(id, Bytes::new())).await });
+    }
+    calls
+}
+
+async fn all_answered(calls: JoinSet<Result<Response<Body>, Error>>) {
+    for response in calls.join_all().await {
+        assert_eq!(response.unwrap().status(), 200);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_suspect_is_asked_and_one_that_answers_returns_with_its_calls_unharmed() {
     let monitor = LiveMonitor::start();
@@ -84,12 +102,7 @@ async fn a_suspect_is_asked_and_one_that_answers_returns_with_its_calls_unharmed
     for server in &servers {
         server.hold();
     }
-    let calls: Vec<_> = (0..3)
-        .map(|id| {
-            let client = client.clone();
-            tokio::spawn(async move { client.request(post(id, Bytes::new())).await })
-        })
-        .collect();
+    let calls = posts(&client, 3);
     servers[1].holds(1).await;
     monitor.say(servers[1].address(), Verdict::Suspect, Reason::SynStalled);
     comes_to(&mut events, &servers[1], Phase::Suspect).await;
@@ -97,9 +110,7 @@ async fn a_suspect_is_asked_and_one_that_answers_returns_with_its_calls_unharmed
     for server in &servers {
         server.release();
     }
-    for call in calls {
-        assert_eq!(call.await.unwrap().unwrap().status(), 200);
-    }
+    all_answered(calls).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -111,20 +122,13 @@ async fn a_server_that_closed_its_listener_answers_what_it_took() {
     monitor.watching(servers[0].address()).await;
     let mut events = client.events();
     servers[0].hold();
-    let calls: Vec<_> = (0..2)
-        .map(|id| {
-            let client = client.clone();
-            tokio::spawn(async move { client.request(post(id, Bytes::new())).await })
-        })
-        .collect();
+    let calls = posts(&client, 2);
     servers[0].holds(1).await;
     monitor.say(servers[0].address(), Verdict::Dead, Reason::Refused);
     let evicted = comes_to(&mut events, &servers[0], Phase::Evicted).await;
     assert_eq!(evicted.cause.reason(), obit::Reason::Refused);
     servers[0].release();
-    for call in calls {
-        assert_eq!(call.await.unwrap().unwrap().status(), 200);
-    }
+    all_answered(calls).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -136,12 +140,7 @@ async fn a_draining_endpoint_gets_no_new_calls_and_ends_its_old_ones() {
     monitor.watching(servers[0].address()).await;
     let mut events = client.events();
     servers[0].hold();
-    let calls: Vec<_> = (0..2)
-        .map(|id| {
-            let client = client.clone();
-            tokio::spawn(async move { client.request(post(id, Bytes::new())).await })
-        })
-        .collect();
+    let calls = posts(&client, 2);
     servers[0].holds(1).await;
     monitor.say(servers[0].address(), Verdict::Draining, Reason::Unspecified);
     comes_to(&mut events, &servers[0], Phase::Draining).await;
@@ -151,9 +150,7 @@ async fn a_draining_endpoint_gets_no_new_calls_and_ends_its_old_ones() {
     }
     assert_eq!(servers[0].processed(), before);
     servers[0].release();
-    for call in calls {
-        assert_eq!(call.await.unwrap().unwrap().status(), 200);
-    }
+    all_answered(calls).await;
     monitor.say(servers[0].address(), Verdict::Alive, Reason::Handshake);
     comes_to(&mut events, &servers[0], Phase::Ready).await;
 }
@@ -191,7 +188,7 @@ async fn calls_go_on_when_the_monitor_is_lost() {
         assert_eq!(client.request(post(id, Bytes::new())).await.unwrap().status(), 200);
     }
     let mut events = client.events();
-    servers[1].die();
+    servers[1].die().await;
     comes_to(&mut events, &servers[1], Phase::Evicted).await;
     for id in 50..60 {
         assert_eq!(client.request(post(id, Bytes::new())).await.unwrap().status(), 200);
