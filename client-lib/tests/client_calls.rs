@@ -51,7 +51,7 @@ async fn idempotent_calls_in_flight_on_a_dying_server_fail_nowhere() {
         })
         .collect();
     servers[2].holds(100).await;
-    servers[2].die();
+    servers[2].die().await;
     for call in calls {
         assert_eq!(call.await.unwrap().unwrap().status(), 200);
     }
@@ -70,7 +70,7 @@ async fn calls_that_may_not_be_repeated_fail_and_are_not_processed_twice() {
         })
         .collect();
     servers[1].holds(30).await;
-    servers[1].die();
+    servers[1].die().await;
     let mut failed = 0;
     for call in calls {
         match call.await.unwrap() {
@@ -149,7 +149,7 @@ async fn an_endpoint_that_refuses_is_evicted_and_comes_back_when_it_listens() {
     settled(&client, 2).await;
     let mut events = client.events();
     let address = servers[0].address();
-    servers[0].die();
+    servers[0].die().await;
     loop {
         let event = events.recv().await.unwrap();
         assert_eq!(event.peer, address);
@@ -172,7 +172,7 @@ async fn when_all_are_dead_all_are_tried_and_the_call_says_what_it_met() {
     settled(&client, 2).await;
     let mut events = client.events();
     for server in &servers {
-        server.die();
+        server.die().await;
     }
     let error = client.request(get()).await.unwrap_err();
     assert!(matches!(error, Error::NoEndpoint { last: Some(_), .. }), "{error:?}");
@@ -189,7 +189,7 @@ async fn when_all_are_dead_all_are_tried_and_the_call_says_what_it_met() {
 async fn a_call_waits_for_a_service_that_is_just_starting() {
     let servers = Server::several(1).await;
     let address = servers[0].address();
-    servers[0].die();
+    servers[0].die().await;
     let client = obit::Client::builder("http://starting")
         .feed(Feed::offline())
         .endpoints([address])

@@ -124,7 +124,7 @@ async fn a_death_has_the_name_looked_up_again_before_its_ttl() {
     settled(&client, 2).await;
     let mut events = client.events();
     zone.name(&addresses[1..], 3600).await;
-    servers[0].die();
+    servers[0].die().await;
     loop {
         let event = events.recv().await.unwrap();
         if event.peer == servers[2].address() && event.to == Phase::Ready {

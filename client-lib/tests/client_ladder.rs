@@ -5,13 +5,17 @@
 mod client_support;
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use client_support::{Server, client, get, post, settled};
+use hyper::rt::Write as _;
+use obit::connection::{self, DialOptions};
 use obit::{Cause, Client, Error, Feed, Idempotent, Phase};
 use tokio::net::TcpListener;
 
@@ -122,6 +126,24 @@ async fn a_service_that_refuses_everything_is_not_hammered() {
     assert_eq!(refused.load(Ordering::SeqCst), 2);
 }
 
+/// What the next test stands on: were a single call still acknowledged after the node was lost, nothing would be owed for it.
+#[tokio::test]
+async fn a_server_that_vanished_acknowledges_nothing_more() {
+    let server = Server::several(1).await.pop().unwrap();
+    let dialled = connection::dial(&Feed::offline(), server.address(), &DialOptions::default()).await;
+    let mut io = dialled.unwrap();
+    server.has(1).await;
+    server.vanish().await;
+    let written = poll_fn(|cx| Pin::new(&mut io).poll_write(cx, b"anybody there?")).await;
+    assert_eq!(written.unwrap(), 14);
+    let probe = io.handle().probe();
+    // A living kernel takes 48 ms at most.
+    while probe.sample().unwrap().silence() < Some(Duration::from_millis(100)) {
+        assert_eq!(probe.unacknowledged_bytes(), Some(14));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_vanishes_with_calls_in_flight_is_found_out_without_a_monitor() {
     let servers = Server::several(3).await;
@@ -139,7 +161,7 @@ async fn a_peer_that_vanishes_with_calls_in_flight_is_found_out_without_a_monito
         })
         .collect();
     servers[1].holds(30).await;
-    servers[1].vanish();
+    servers[1].vanish().await;
     // Written into the void: what is owed from now on is never acknowledged.
     let unheard: Vec<_> = (100..103)
         .map(|id| {

@@ -109,8 +109,7 @@ async fn connectrpc_calls_through_it_and_finds_our_error_as_it_is() {
     };
     let response = transport.send(request()).await.unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "hello");
-    server.die();
-    server.deserted().await;
+    server.die().await;
     let error: Error = transport.send(request()).await.unwrap_err();
     assert!(
         matches!(error, Error::NoEndpoint { .. } | Error::Connection { .. }),

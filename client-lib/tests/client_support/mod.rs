@@ -30,8 +30,10 @@ pub const CALL_ID: &str = "call-id";
 
 pub struct Server {
     address: SocketAddr,
+    /// Bound and never listening: while the server is dead, nobody else is given its port.
+    _reserved: TcpSocket,
     state: Arc<State>,
-    accepting: JoinHandle<()>,
+    accepting: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct State {
@@ -43,6 +45,7 @@ struct State {
     held: watch::Sender<usize>,
     /// `None`: answers at once.
     gate: Mutex<Option<Arc<Semaphore>>>,
+    /// How many connections are open and not deaf.
     connections: watch::Sender<usize>,
     /// Changed when the server dies: every connection is dropped as it is.
     death: watch::Sender<bool>,
@@ -50,6 +53,8 @@ struct State {
     drain: watch::Sender<usize>,
     /// Changed when the server vanishes.
     vanished: watch::Sender<bool>,
+    /// Changed when the vanished server's listener is deaf.
+    unreachable: watch::Sender<bool>,
 }
 
 impl Server {
@@ -70,11 +75,9 @@ impl Server {
     }
 
     async fn start(address: SocketAddr, streams: u32) -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_reuseaddr(true).unwrap();
-        socket.bind(address).unwrap();
-        let listener = socket.listen(1024).unwrap();
-        let address = listener.local_addr().unwrap();
+        let reserved = bound(address);
+        let address = reserved.local_addr().unwrap();
+        let listener = bound(address).listen(1024).unwrap();
         let state = Arc::new(State {
             ids: Mutex::default(),
             processed: AtomicUsize::new(0),
@@ -86,10 +89,12 @@ impl Server {
             death: watch::Sender::new(false),
             drain: watch::Sender::new(0),
             vanished: watch::Sender::new(false),
+            unreachable: watch::Sender::new(false),
         });
-        let accepting = tokio::spawn(accept(listener, state.clone(), streams));
+        let accepting = Mutex::new(Some(tokio::spawn(accept(listener, state.clone(), streams))));
         Self {
             address,
+            _reserved: reserved,
             state,
             accepting,
         }
@@ -133,10 +138,15 @@ impl Server {
             .unwrap();
     }
 
-    /// The process is killed: the listener and every connection are closed, whatever is going on.
-    pub fn die(&self) {
-        self.accepting.abort();
+    /// The process is killed: once this returns, the listener and every connection are closed, whatever was going on.
+    pub async fn die(&self) {
+        let accepting = self.accepting.lock().unwrap().take();
+        if let Some(accepting) = accepting {
+            accepting.abort();
+            let _ = accepting.await;
+        }
         self.state.death.send_replace(true);
+        self.deserted().await;
     }
 
     /// Says GOAWAY on every connection, and ends each when its calls are answered. Goes on listening.
@@ -144,12 +154,30 @@ impl Server {
         self.state.drain.send_modify(|drains| *drains += 1);
     }
 
-    /// The node is lost: from now on not even its kernel answers, nor says goodbye.
-    pub fn vanish(&self) {
+    /// The node is lost: once this returns, not even its kernel answers, nor says goodbye. A call sent before may still
+    /// be acknowledged, and then nothing is owed to it.
+    pub async fn vanish(&self) {
         self.state.vanished.send_replace(true);
+        self.state
+            .unreachable
+            .subscribe()
+            .wait_for(|unreachable| *unreachable)
+            .await
+            .unwrap();
+        self.deserted().await;
     }
 
-    /// Waits until no connection is left.
+    /// Waits until so many connections are open.
+    pub async fn has(&self, connections: usize) {
+        self.state
+            .connections
+            .subscribe()
+            .wait_for(|count| *count >= connections)
+            .await
+            .unwrap();
+    }
+
+    /// Waits until no connection is left that hears anything.
     pub async fn deserted(&self) {
         self.state
             .connections
@@ -162,8 +190,17 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.accepting.abort();
+        if let Some(accepting) = self.accepting.get_mut().unwrap().take() {
+            accepting.abort();
+        }
     }
+}
+
+fn bound(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(address).unwrap();
+    socket
 }
 
 async fn accept(listener: TcpListener, state: Arc<State>, streams: u32) {
@@ -173,10 +210,12 @@ async fn accept(listener: TcpListener, state: Arc<State>, streams: u32) {
             accepted = listener.accept() => accepted.unwrap().0,
             () = async { drop(vanished.wait_for(|vanished| *vanished).await) } => {
                 deafen(&listener);
+                state.unreachable.send_replace(true);
                 return std::future::pending().await;
             }
         };
         stream.set_nodelay(true).unwrap();
+        state.connections.send_modify(|count| *count += 1);
         tokio::spawn(serve(stream, state.clone(), streams));
     }
 }
@@ -190,7 +229,6 @@ fn deafen(socket: &impl AsFd) {
 }
 
 async fn serve(stream: TcpStream, state: Arc<State>, streams: u32) {
-    state.connections.send_modify(|count| *count += 1);
     let (mut death, mut drain) = (state.death.subscribe(), state.drain.subscribe());
     let mut vanished = state.vanished.subscribe();
     let socket = stream.as_fd().try_clone_to_owned().unwrap();
@@ -219,6 +257,7 @@ async fn serve(stream: TcpStream, state: Arc<State>, streams: u32) {
         () = async { drop(death.wait_for(|dead| *dead).await) } => {}
         () = async { drop(vanished.wait_for(|vanished| *vanished).await) } => {
             deafen(&socket);
+            state.connections.send_modify(|count| *count -= 1);
             return std::future::pending().await;
         }
         () = served => {}
