@@ -8,9 +8,12 @@ use crate::clock::monotonic_ns;
 use crate::latency;
 use crate::net::{require_root, require_tools, sweep};
 use crate::report::{Compared, Line, sentence, table};
-use crate::run::{Run, Settings, run};
+use crate::run::{Refusal, Run, Settings, run};
 use crate::scenario::{BLACKHOLE, KILL, STEADY, Scenario};
 use crate::workload::ClientKind;
+
+/// How often a run is made before a busy machine ends the invocation.
+const ATTEMPTS: usize = 3;
 
 /// Runs `scenario` for each client and reports.
 ///
@@ -139,8 +142,21 @@ async fn compare(
     Ok(runs)
 }
 
-/// One run, with its progress on standard error.
+/// One recorded run. One that was refused because the machine was too busy for it is made again, and said to be.
 async fn observed(scenario: &'static Scenario, client: ClientKind, settings: &Settings) -> anyhow::Result<Run> {
+    for _ in 1..ATTEMPTS {
+        match attempt(scenario, client, settings).await {
+            Err(error) if error.downcast_ref().is_some_and(Refusal::is_chance) => {
+                eprintln!("  {error:#}; once more");
+            }
+            done => return done,
+        }
+    }
+    attempt(scenario, client, settings).await
+}
+
+/// One run, with its progress on standard error.
+async fn attempt(scenario: &'static Scenario, client: ClientKind, settings: &Settings) -> anyhow::Result<Run> {
     eprint!("{} {} ... ", client.name(), scenario.name);
     let run = run(scenario, client, settings)
         .await

@@ -55,6 +55,14 @@ pub enum Refusal {
     NothingInFlight,
 }
 
+impl Refusal {
+    /// Whether the machine's other work may be the cause, so that the same run may do better.
+    #[must_use]
+    pub fn is_chance(&self) -> bool {
+        matches!(self, Self::Late { .. } | Self::NothingInFlight)
+    }
+}
+
 /// What is known of a run.
 #[derive(Debug, Clone)]
 pub struct Evidence<'a> {
@@ -355,5 +363,20 @@ mod tests {
             run.calls[1].end_ns = 21_500 * MS;
         };
         assert_eq!(judged(late), Ok(()));
+    }
+
+    #[test]
+    fn only_what_a_busy_machine_may_have_caused_is_tried_again_also_through_context() {
+        use anyhow::Context as _;
+
+        let late = Refusal::Late {
+            action: KILL.steps[0].action,
+            late_ms: 700,
+        };
+        let told = Err::<(), _>(late).context("obit kill").unwrap_err();
+        assert!(told.downcast_ref().is_some_and(Refusal::is_chance));
+        for fault in [Refusal::Died("pod-1".into()), Refusal::FewerCalls { asked: 2, made: 1 }] {
+            assert!(!fault.is_chance());
+        }
     }
 }
