@@ -252,3 +252,84 @@ impl Drop for Slot {
         self.0.gauge.queue.one_free();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use futures_util::future::join_all;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::client::pool::driver::{self, Driver};
+    use crate::connection::{DialOptions, GuardedTcp, dial};
+    use crate::{Feed, PeerDead, Reason, clock};
+
+    const CALLS: usize = 20;
+
+    const ROUNDS: usize = 4000;
+
+    /// A lane to a peer that takes [`CALLS`] calls, and its driver.
+    async fn open(listener: &TcpListener) -> (Arc<Lane>, Driver<GuardedTcp>) {
+        let peer = listener.local_addr().unwrap();
+        let io = dial(&Feed::offline(), peer, &DialOptions::default()).await.unwrap();
+        let (handle, gauge) = (
+            io.handle(),
+            Arc::new(Gauge::new(Arc::new(Queue::new(1, Duration::ZERO)))),
+        );
+        let (sender, driver) = driver::handshake(io, gauge.clone(), handle.kill_switch().clone())
+            .await
+            .unwrap();
+        gauge.limit(CALLS);
+        (Arc::new(Lane::new(peer, sender, gauge, handle)), driver)
+    }
+
+    fn request() -> Request<Outbound> {
+        let (data, trailers) = (Bytes::new(), None);
+        Request::new(Outbound::Whole { data, trailers })
+    }
+
+    /// The moment is too short to be met on purpose, so it is met by number.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_call_stays_behind_in_a_connection_that_ends_while_it_is_sent() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        for round in 0..ROUNDS {
+            let (lane, driver) = open(&listener).await;
+            let slots: Vec<_> = (0..CALLS).map(|_| Slot::of(&lane).unwrap()).collect();
+            // So that the socket is reset: thousands would stay behind in TIME_WAIT.
+            lane.connection().kill_switch().kill(PeerDead {
+                peer: lane.peer(),
+                reason: Reason::Removed,
+                at: clock::now(),
+            });
+            let sent = Arc::new(AtomicUsize::new(0));
+            let calls = tokio::spawn({
+                let sent = sent.clone();
+                async move {
+                    let send = async |slot: &Slot| {
+                        sent.fetch_add(1, Ordering::SeqCst);
+                        slot.send(request()).await
+                    };
+                    join_all(slots.iter().map(send)).await
+                }
+            });
+            // Spinning, because a sleeper wakes too late; early, because the fewer calls are handed back, the narrower the miss.
+            while sent.load(Ordering::SeqCst) <= round % 4 {
+                std::hint::spin_loop();
+            }
+            drop(driver);
+            lane.close();
+            let answers = tokio::time::timeout(Duration::from_secs(5), calls).await;
+            let answers = answers
+                .unwrap_or_else(|_| panic!("a call stayed behind in round {round}"))
+                .unwrap();
+            assert!(
+                answers
+                    .iter()
+                    .all(|answer| matches!(answer, Err(Unanswered::NotSent(_))))
+            );
+            drop(listener.accept().await.unwrap());
+        }
+    }
+}
