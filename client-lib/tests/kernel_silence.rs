@@ -1,5 +1,5 @@
-//! The silence rule on a real path that goes dead: a veth pair between two network namespaces, its far end taken down with
-//! a write unanswered. Needs root and ip(8).
+//! A real path that goes dead: a veth pair between two network namespaces, its far end taken down with a write unanswered
+//! (the silence rule) or with nothing owed (keep-alive). Needs root and ip(8).
 
 #![cfg(feature = "kernel-tests")]
 #![allow(clippy::unwrap_used, reason = "tests")]
@@ -7,14 +7,17 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use hyper::rt::Write;
+use hyper::rt::{Read, Write};
 use obit::Feed;
 use obit::connection::{CADENCE, DialOptions, GuardedTcp, Silence, SilenceRule, dial};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
+
+static PATHS: AtomicU32 = AtomicU32::new(0);
 
 /// Two namespaces named after this process, removed when dropped.
 struct Path {
@@ -36,7 +39,8 @@ fn ip(arguments: &str) {
 
 impl Path {
     fn make() -> Self {
-        let id = std::process::id();
+        let number = PATHS.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{}-{number}", std::process::id());
         let path = Self {
             near: format!("obit-near-{id}"),
             far: format!("obit-far-{id}"),
@@ -164,6 +168,52 @@ async fn a_path_that_goes_dead_is_suspected_after_the_threshold_and_a_slow_proce
     assert!(suspect_after >= Duration::from_millis(60), "{suspect_after:?}");
     // 60 ms, a second sample, and what a busy machine adds.
     assert!(suspect_after < Duration::from_millis(250), "{suspect_after:?}");
+    done.send(()).unwrap();
+    server.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_call_whose_node_is_lost_after_it_was_acknowledged_does_not_wait_for_ever() {
+    let path = Path::make();
+    let (listening, listens) = std::sync::mpsc::channel();
+    let (done, finished) = tokio::sync::oneshot::channel::<()>();
+    let server = inside(&path.far, move || {
+        block_on(async {
+            let listener = TcpListener::bind("198.18.7.2:8080").await.unwrap();
+            listening.send(()).unwrap();
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.read_exact(&mut [0; 4]).await.unwrap();
+            _ = finished.await;
+        });
+    });
+    listens.recv().unwrap();
+
+    let (cut, cutting) = std::sync::mpsc::channel();
+    let client = inside(&path.near, move || {
+        block_on(async {
+            let peer: SocketAddr = "198.18.7.2:8080".parse().unwrap();
+            let mut options = DialOptions::default();
+            options.keep_alive = Some(Duration::from_secs(1));
+            let mut io = dial(&Feed::offline(), peer, &options).await.unwrap();
+            let probe = io.handle().probe();
+            write(&mut io, b"call").await;
+            let mut ticks = tokio::time::interval(CADENCE);
+            while probe.unacknowledged_bytes() != Some(0) {
+                ticks.tick().await;
+            }
+            cut.send(()).unwrap();
+            let mut storage = [0_u8; 16];
+            let read = std::future::poll_fn(|cx| {
+                let mut buffer = hyper::rt::ReadBuf::new(&mut storage);
+                Pin::new(&mut io).poll_read(cx, buffer.unfilled())
+            });
+            tokio::time::timeout(Duration::from_secs(60), read).await
+        })
+    });
+    cutting.recv().unwrap();
+    path.cut();
+    let read = client.join().unwrap().expect("the connection ends by itself");
+    assert_eq!(read.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
     done.send(()).unwrap();
     server.join().unwrap();
 }

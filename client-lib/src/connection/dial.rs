@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::tcp::{GuardedTcp, TcpIo};
@@ -21,6 +21,10 @@ const TCP_RTO_MIN_US: libc::c_int = 45;
 /// peer's delayed acknowledgements; no spurious retransmission in 20 000 connection-seconds.
 const RTO_MIN_US: libc::c_int = 50_000;
 
+/// A living kernel answers a probe within a round trip; one lost probe or two are no death.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
+const KEEP_ALIVE_PROBES: u32 = 3;
+
 #[expect(clippy::cast_possible_truncation, reason = "four bytes")]
 const C_INT_BYTES: libc::socklen_t = size_of::<libc::c_int>() as libc::socklen_t;
 
@@ -30,8 +34,12 @@ const C_INT_BYTES: libc::socklen_t = size_of::<libc::c_int>() as libc::socklen_t
 pub struct DialOptions {
     /// How long a dial may take; `None` leaves it to the kernel. Default: 5 s.
     pub connect_timeout: Option<Duration>,
-    /// The pause before the first TCP keep-alive probe of an idle connection, and between probes; `None` sends none.
-    /// Default: none.
+    /// After this long without a segment, TCP keep-alive asks the peer's kernel, at most three times a second apart; `None`
+    /// never asks. Default: 5 s.
+    ///
+    /// The silence rule judges what was sent and not acknowledged. This is for the rest: a call whose request was
+    /// acknowledged before the peer's node was lost would otherwise wait for ever, if nothing else is sent to it. It ends
+    /// after 8 s.
     pub keep_alive: Option<Duration>,
     /// Lowers the kernel's shortest retransmission timeout to 50 ms where it can be (Linux 6.15). Default: true.
     pub early_retransmit: bool,
@@ -41,7 +49,7 @@ impl Default for DialOptions {
     fn default() -> Self {
         Self {
             connect_timeout: Some(Duration::from_secs(5)),
-            keep_alive: None,
+            keep_alive: Some(Duration::from_secs(5)),
             early_retransmit: true,
         }
     }
@@ -149,7 +157,10 @@ fn open(peer: SocketAddr, options: &DialOptions) -> io::Result<TcpSocket> {
     };
     socket.set_nodelay(true)?;
     if let Some(pause) = options.keep_alive {
-        let keep_alive = socket2::TcpKeepalive::new().with_time(pause).with_interval(pause);
+        let keep_alive = TcpKeepalive::new()
+            .with_time(pause)
+            .with_interval(KEEP_ALIVE_INTERVAL)
+            .with_retries(KEEP_ALIVE_PROBES);
         SockRef::from(&socket).set_tcp_keepalive(&keep_alive)?;
     }
     if options.early_retransmit {
@@ -184,14 +195,14 @@ mod tests {
         let peer = "127.0.0.1:80".parse().unwrap();
         let socket = open(peer, &options).unwrap();
         assert!(socket.nodelay().unwrap());
-        assert!(!SockRef::from(&socket).keepalive().unwrap());
-        options.keep_alive = Some(Duration::from_secs(7));
-        let socket = open(peer, &options).unwrap();
         assert!(SockRef::from(&socket).keepalive().unwrap());
         assert_eq!(
             SockRef::from(&socket).tcp_keepalive_time().unwrap(),
-            Duration::from_secs(7)
+            Duration::from_secs(5)
         );
+        options.keep_alive = None;
+        let socket = open(peer, &options).unwrap();
+        assert!(!SockRef::from(&socket).keepalive().unwrap());
     }
 
     #[test]
