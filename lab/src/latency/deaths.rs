@@ -10,6 +10,7 @@ use obit::{Feed, Health, PeerWatch, Verdict};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::bare::Bare;
 use super::peer::{CLOSE, RESET, STOP_LISTENING, STOPPED};
 use super::{Death, FIRST_PORT, Kind};
 use crate::clock::monotonic_ns;
@@ -64,15 +65,23 @@ pub fn run(args: &DeathsArgs) -> anyhow::Result<()> {
         .build()?;
     runtime.block_on(async {
         let feed = Feed::connect(&args.socket);
+        let mut bare = Bare::start()?;
         let mut random = fastrand::Rng::with_seed(args.seed);
         for trial in 0..args.trials {
             for (kind, address) in Kind::ALL.into_iter().zip(&args.peers) {
                 let peer = SocketAddr::from((*address, FIRST_PORT + trial));
                 let marked = SocketAddr::from((args.address, FIRST_MARKED_PORT + trial));
                 // On a task: what is measured ends on a worker thread, as a pool's does.
-                let death = tokio::spawn(die(feed.clone(), kind, peer, marked)).await?;
-                let death = death.with_context(|| format!("{} {peer}", kind.name()))?;
-                println!("{}", serde_json::to_string(&death)?);
+                let late = tokio::spawn(die(feed.clone(), kind, peer, marked)).await?;
+                let late_ns = late.with_context(|| format!("{} {peer}", kind.name()))?;
+                let (ended, bare_ns) = tokio::spawn(async move {
+                    let bare_ns = bare.wake_up_ns().await;
+                    (bare, bare_ns)
+                })
+                .await?;
+                bare = ended;
+                let bare_ns = bare_ns.context("the bare wake-up")?;
+                println!("{}", serde_json::to_string(&Death { kind, late_ns, bare_ns })?);
                 tokio::time::sleep(Duration::from_millis(random.u64(5..=LONGEST_PAUSE_MS))).await;
             }
         }
@@ -80,8 +89,8 @@ pub fn run(args: &DeathsArgs) -> anyhow::Result<()> {
     })
 }
 
-/// One death of `peer`.
-async fn die(feed: Feed, kind: Kind, peer: SocketAddr, marked: SocketAddr) -> anyhow::Result<Death> {
+/// One death of `peer`: from the kernel's event to the verdict in hand, nanoseconds; `None` if none came.
+async fn die(feed: Feed, kind: Kind, peer: SocketAddr, marked: SocketAddr) -> anyhow::Result<Option<u64>> {
     let mut watch = feed.watch(peer);
     let mut stream = alive(&mut watch, peer).await?;
     let since_ns = monotonic_ns();
@@ -121,8 +130,7 @@ async fn die(feed: Feed, kind: Kind, peer: SocketAddr, marked: SocketAddr) -> an
             }
         }
     };
-    let late_ns = verdict.map(|(health, handled_ns)| handled_ns.saturating_sub(health.kernel_ns));
-    Ok(Death { kind, late_ns })
+    Ok(verdict.map(|(health, handled_ns)| handled_ns.saturating_sub(health.kernel_ns)))
 }
 
 /// Dials until the peer is known to be alive; the open connection.

@@ -1,6 +1,7 @@
 //! How long the path is: isolated deaths on an idle machine, from the kernel's event to the notice handled in a client
 //! process.
 
+mod bare;
 mod deaths;
 mod peer;
 mod report;
@@ -50,6 +51,8 @@ pub struct Death {
     pub kind: Kind,
     /// From the kernel's event to the verdict handled in the client, nanoseconds; `None` if no verdict came.
     pub late_ns: Option<u64>,
+    /// A bare wake-up of the client's runtime by another thread, a moment later, nanoseconds.
+    pub bare_ns: u64,
 }
 
 /// The first port of a peer; each of its deaths has a port of its own.
