@@ -46,6 +46,12 @@ pub(crate) fn spell(command: &Command) -> String {
     line
 }
 
+/// Sends what the command prints to standard error: standard output is for results.
+pub(crate) fn aside(mut command: Command) -> Command {
+    command.stdout(std::io::stderr());
+    command
+}
+
 /// Announces the command and runs it to its end.
 pub(crate) fn run(command: &mut Command) -> Result<ExitStatus> {
     let line = spell(command);

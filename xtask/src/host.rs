@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::command::{find_program, must};
+use crate::command::{aside, find_program, must};
 
 /// A program of the system, the Debian or Ubuntu package it comes in, and what it is for.
 struct Tool {
@@ -31,6 +31,11 @@ const LAB_TOOLS: [Tool; 2] = [
 pub(crate) fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
+}
+
+/// Whether [`as_root`] has a way to be root.
+pub(crate) fn can_be_root() -> bool {
+    is_root() || find_program("sudo").is_some()
 }
 
 /// Whether this runs in CI, where a test skipped for a missing privilege is a failure.
@@ -61,8 +66,8 @@ pub(crate) fn install_lab_tools() -> Result<()> {
     if find_program("apt-get").is_none() {
         bail!("this system has no apt-get; {by_hand}");
     }
-    must(as_root("apt-get")?.args(["update", "-qq"])).context(by_hand.clone())?;
-    let mut install = as_root("apt-get")?;
+    must(aside(as_root("apt-get")?).args(["update", "-qq"])).context(by_hand.clone())?;
+    let mut install = aside(as_root("apt-get")?);
     must(
         install
             .env("DEBIAN_FRONTEND", "noninteractive")
@@ -81,7 +86,7 @@ pub(crate) fn as_root(program: impl AsRef<Path>) -> Result<Command> {
     if is_root() {
         return Ok(Command::new(program));
     }
-    if find_program("sudo").is_none() {
+    if !can_be_root() {
         bail!(
             "`{}` needs root and there is no sudo here: run this command as root",
             program.display()

@@ -39,7 +39,10 @@ enum Task {
 
 fn main() -> Result<ExitCode> {
     match Arguments::parse().command {
-        Task::BuildEbpf => ebpf::build().map(|_| ExitCode::SUCCESS),
+        Task::BuildEbpf => {
+            ebpf::report(&ebpf::build()?);
+            Ok(ExitCode::SUCCESS)
+        }
         Task::Demo => lab::lab(&["demo".into()]),
         Task::Test => test::test(),
         Task::Lab { arguments } => lab::lab(&arguments),

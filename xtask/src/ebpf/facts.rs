@@ -6,6 +6,7 @@ use std::process::Command;
 use super::environment::clean_command;
 use super::object;
 use super::plan::{DEBIAN_TOOLCHAIN, LinkerFound, Toolchain, llvm_packages};
+use crate::host::can_be_root;
 
 /// What [`super::plan`] decides from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub(super) struct Facts {
     pub(super) linkers: Vec<LinkerFound>,
     /// LLVM versions whose development files are installed (`/usr/lib/llvm-N`).
     pub(super) llvm_dev: Vec<u32>,
-    /// Whether `apt-get` exists and we are root.
+    /// Whether `apt-get` exists and we are root, or may be by sudo.
     pub(super) apt_usable: bool,
     /// Whether `apt-get` exists.
     pub(super) apt_exists: bool,
@@ -57,7 +58,7 @@ impl Facts {
             debian_has_src: has_sources(debian_rustc),
             linkers: linkers(tools),
             llvm_dev: (21..=23).filter(|major| has_llvm_dev(*major)).collect(),
-            apt_usable: apt_exists && is_root(),
+            apt_usable: apt_exists && can_be_root(),
             apt_exists,
             apt_knows: if apt_exists { apt_knows() } else { Vec::new() },
         }
@@ -114,10 +115,6 @@ fn linkers(tools: &Path) -> Vec<LinkerFound> {
         }
     }
     found
-}
-
-fn is_root() -> bool {
-    output(Command::new("id").arg("-u")).is_some_and(|id| id.trim() == "0")
 }
 
 /// The packages we might want that have a candidate in the package lists.

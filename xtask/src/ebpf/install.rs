@@ -7,10 +7,12 @@ use anyhow::{Context, Result, bail};
 
 use super::environment::clean_command;
 use super::plan::{LINKER_VERSION, Step, Toolchain};
+use crate::command::aside;
+use crate::host::as_root;
 
 /// Runs the step's command. `tools` is where a linker of our own goes: never over one the user installed.
 pub(super) fn run(step: &Step, tools: &Path) -> Result<()> {
-    let mut command = command(step, tools);
+    let mut command = aside(command(step, tools)?);
     let status = command
         .status()
         .with_context(|| format!("cannot run {:?}", command.get_program()))?;
@@ -20,8 +22,8 @@ pub(super) fn run(step: &Step, tools: &Path) -> Result<()> {
     Ok(())
 }
 
-fn command(step: &Step, tools: &Path) -> Command {
-    match step {
+fn command(step: &Step, tools: &Path) -> Result<Command> {
+    Ok(match step {
         Step::AddRustSrc => rustup(&["component", "add", "rust-src", "--toolchain", "nightly"]),
         Step::InstallNightly => rustup(&[
             "toolchain",
@@ -33,9 +35,9 @@ fn command(step: &Step, tools: &Path) -> Command {
             "rust-src",
             "--no-self-update",
         ]),
-        Step::AptUpdate => apt(&["update"]),
+        Step::AptUpdate => apt(&["update"])?,
         Step::AptInstall(packages) => {
-            let mut command = apt(&["install", "--yes", "--no-install-recommends"]);
+            let mut command = apt(&["install", "--yes", "--no-install-recommends"])?;
             command.args(packages);
             command
         }
@@ -59,7 +61,7 @@ fn command(step: &Step, tools: &Path) -> Command {
                 .arg(tools.join(format!("llvm-{llvm}")));
             command
         }
-    }
+    })
 }
 
 /// rustup, told not to repeat a download that fails: another way follows.
@@ -69,13 +71,13 @@ fn rustup(arguments: &[&str]) -> Command {
     command
 }
 
-fn apt(arguments: &[&str]) -> Command {
-    let mut command = Command::new("apt-get");
+fn apt(arguments: &[&str]) -> Result<Command> {
+    let mut command = as_root("apt-get")?;
     command
         .env("DEBIAN_FRONTEND", "noninteractive")
         .args(["-q", "-o", "Acquire::Retries=1"])
         .args(arguments);
-    command
+    Ok(command)
 }
 
 #[cfg(test)]
@@ -84,7 +86,7 @@ mod tests {
 
     #[test]
     fn the_linker_is_built_against_the_compilers_llvm_and_into_our_own_directory() {
-        let command = command(&Step::InstallLinker(22), Path::new("/t/ebpf-tools"));
+        let command = command(&Step::InstallLinker(22), Path::new("/t/ebpf-tools")).unwrap();
         let arguments: Vec<_> = command.get_args().map(|argument| argument.to_string_lossy()).collect();
         let line = arguments.join(" ");
         assert!(line.contains("--no-default-features --features llvm-22"), "{line}");

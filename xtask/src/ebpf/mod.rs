@@ -45,17 +45,15 @@ pub(crate) fn build() -> Result<Built> {
         match plan::next(&facts, &failed) {
             Next::Build(choice) => {
                 let object = compile::compile(&choice, &target)?;
-                let built = install_object(&object, &target)?;
-                report(&built);
-                return Ok(built);
+                return install_object(&object, &target);
             }
             Next::Do(step) => {
-                println!("build-ebpf: {step}");
+                eprintln!("build-ebpf: {step}");
                 match install::run(&step, &tools) {
                     // A step that succeeded and changed nothing must not be tried for ever.
                     Ok(()) => failed.push(step),
                     Err(error) => {
-                        println!("build-ebpf: that did not work ({error:#}); looking for another way");
+                        eprintln!("build-ebpf: that did not work ({error:#}); looking for another way");
                         failed.push(step);
                     }
                 }
@@ -69,7 +67,7 @@ pub(crate) fn build() -> Result<Built> {
 }
 
 /// Prints what was built, for a person.
-fn report(built: &Built) {
+pub(crate) fn report(built: &Built) {
     let Built {
         path,
         bytes,
