@@ -116,8 +116,8 @@ mod tests {
     #[test]
     fn the_linker_is_named_by_its_absolute_path() {
         assert_eq!(
-            flags(Path::new("/root/.cargo/bin/bpf-linker"))[0],
-            "-Clinker=/root/.cargo/bin/bpf-linker"
+            flags(Path::new("/home/me/.cargo/bin/bpf-linker"))[0],
+            "-Clinker=/home/me/.cargo/bin/bpf-linker"
         );
     }
 }
