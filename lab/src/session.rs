@@ -1,4 +1,4 @@
-//! An invocation: for each client its own steady run, then the scenario, then the report. Progress goes to standard
+//! An invocation: for each client the scenario between two steady runs of its own, then the report. Progress goes to standard
 //! error, results to standard output.
 
 use anyhow::Context as _;
@@ -122,24 +122,27 @@ fn prepare(args: &LabArgs) -> anyhow::Result<Settings> {
     Ok(settings)
 }
 
-/// The client's own steady run, then each of `scenarios`.
+/// The client's own steady run, then each of `scenarios`, then the steady run again: a machine that slows down or speeds up
+/// meanwhile is in the mean of the two as it is in the scenarios between them.
 async fn compare(
     scenarios: &[&'static Scenario],
     client: ClientKind,
     settings: &Settings,
 ) -> anyhow::Result<Vec<Compared>> {
-    let steady = observed(&STEADY, client, settings).await?;
-    let steady_ns = Some(steady.figures.elapsed_ns);
+    let before = observed(&STEADY, client, settings).await?;
+    if let [only] = scenarios
+        && **only == STEADY
+    {
+        let steady_ns = Some(before.figures.elapsed_ns);
+        return Ok(vec![Compared { run: before, steady_ns }]);
+    }
     let mut runs = Vec::new();
     for scenario in scenarios {
-        let run = if **scenario == STEADY {
-            steady.clone()
-        } else {
-            observed(scenario, client, settings).await?
-        };
-        runs.push(Compared { run, steady_ns });
+        runs.push(observed(scenario, client, settings).await?);
     }
-    Ok(runs)
+    let after = observed(&STEADY, client, settings).await?;
+    let steady_ns = Some(before.figures.elapsed_ns.midpoint(after.figures.elapsed_ns));
+    Ok(runs.into_iter().map(|run| Compared { run, steady_ns }).collect())
 }
 
 /// One recorded run. One that was refused because the machine was too busy for it is made again, and said to be.
