@@ -99,9 +99,9 @@ async fn write(io: &mut GuardedTcp, bytes: &[u8]) {
         .unwrap();
 }
 
-#[tokio::test]
-async fn a_path_that_goes_dead_is_suspected_after_the_threshold_and_a_slow_process_never() {
-    let path = Path::make();
+/// A server at the far end that reads four bytes and then does nothing: from there on its kernel alone answers. It ends when
+/// told that it is done.
+fn silent_server(path: &Path) -> (std::thread::JoinHandle<()>, tokio::sync::oneshot::Sender<()>) {
     let (listening, listens) = std::sync::mpsc::channel();
     let (done, finished) = tokio::sync::oneshot::channel::<()>();
     let server = inside(&path.far, move || {
@@ -110,11 +110,17 @@ async fn a_path_that_goes_dead_is_suspected_after_the_threshold_and_a_slow_proce
             listening.send(()).unwrap();
             let (mut stream, _) = listener.accept().await.unwrap();
             stream.read_exact(&mut [0; 4]).await.unwrap();
-            // From here on the process does nothing: its kernel alone answers.
             _ = finished.await;
         });
     });
     listens.recv().unwrap();
+    (server, done)
+}
+
+#[tokio::test]
+async fn a_path_that_goes_dead_is_suspected_after_the_threshold_and_a_slow_process_never() {
+    let path = Path::make();
+    let (server, done) = silent_server(&path);
 
     let (cut, cutting) = std::sync::mpsc::channel();
     let (has_cut, is_cut) = std::sync::mpsc::channel();
@@ -175,18 +181,7 @@ async fn a_path_that_goes_dead_is_suspected_after_the_threshold_and_a_slow_proce
 #[tokio::test]
 async fn a_call_whose_node_is_lost_after_it_was_acknowledged_does_not_wait_for_ever() {
     let path = Path::make();
-    let (listening, listens) = std::sync::mpsc::channel();
-    let (done, finished) = tokio::sync::oneshot::channel::<()>();
-    let server = inside(&path.far, move || {
-        block_on(async {
-            let listener = TcpListener::bind("198.18.7.2:8080").await.unwrap();
-            listening.send(()).unwrap();
-            let (mut stream, _) = listener.accept().await.unwrap();
-            stream.read_exact(&mut [0; 4]).await.unwrap();
-            _ = finished.await;
-        });
-    });
-    listens.recv().unwrap();
+    let (server, done) = silent_server(&path);
 
     let (cut, cutting) = std::sync::mpsc::channel();
     let client = inside(&path.near, move || {
