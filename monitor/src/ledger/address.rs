@@ -7,7 +7,7 @@ use std::time::Duration;
 use obit_protocol::{Reason, Verdict};
 
 use super::Standing;
-use super::evidence::{Evidence, Order, Silence, Silent, Witnesses, holding, make_room, sweep};
+use super::evidence::{Evidence, LIFETIME, Order, Silence, Silent, Witnesses, holding, make_room, sweep};
 use crate::sighting::{MonotonicNs, NetnsCookie};
 
 /// How long the kernel waits before it sends a SYN again (RFC 6298, `TCP_TIMEOUT_INIT`): a retransmitted SYN says that
@@ -146,6 +146,7 @@ impl Address {
     }
 
     pub(super) fn sweep(&mut self, now: MonotonicNs) {
+        self.answered = self.answered.filter(|at| now.since(*at) < LIFETIME);
         self.unreachable.sweep(now);
         self.views.retain(|_, view| {
             view.sweep(now);
@@ -155,7 +156,13 @@ impl Address {
 
     pub(super) fn expires(&self) -> Option<MonotonicNs> {
         let views = self.views.values().filter_map(View::expires);
-        views.chain(self.unreachable.expires()).min()
+        let answered = self.answered.map(|at| at + LIFETIME);
+        views.chain(self.unreachable.expires()).chain(answered).min()
+    }
+
+    /// Whether nothing is known.
+    pub(super) fn is_empty(&self) -> bool {
+        self.expires().is_none()
     }
 
     /// How many facts are remembered: the measure of its memory.

@@ -120,6 +120,7 @@ impl Ledger {
             return Change::NONE;
         };
         let change = apply(place, port_is_watched, sighting);
+        watched.drop_if_empty(ip, sighting);
         self.schedule(ip);
         change
     }

@@ -8,7 +8,7 @@ use super::Standing;
 use super::address::Address;
 use super::evidence::WITNESSES_MAX;
 use super::port::Port;
-use crate::sighting::{MonotonicNs, NetnsCookie};
+use crate::sighting::{MonotonicNs, NetnsCookie, Sighting};
 
 /// The scope of an address: `UNKNOWN` stands for the whole node, anything else for one namespace. `None`: an address
 /// that means something else in each namespace, and which one is not known.
@@ -52,8 +52,25 @@ impl Watched {
                 port.sweep(now);
                 !port.is_empty()
             });
-            place.address.len() > 0 || !place.ports.is_empty()
+            !place.is_empty()
         });
+    }
+
+    /// Drops the place of a sighting that left nothing to remember: without evidence nothing in it ever expires.
+    pub(super) fn drop_if_empty(&mut self, ip: IpAddr, sighting: &Sighting) {
+        let Some(scope) = scope_of(ip, sighting.netns) else {
+            return;
+        };
+        let Some(place) = self.places.get_mut(&scope) else {
+            return;
+        };
+        let port = sighting.peer.port();
+        if place.ports.get(&port).is_some_and(Port::is_empty) {
+            place.ports.remove(&port);
+        }
+        if place.is_empty() {
+            self.places.remove(&scope);
+        }
     }
 
     pub(super) fn expires(&self) -> Option<MonotonicNs> {
@@ -78,6 +95,10 @@ impl Place {
     pub(super) fn standing(&self, port: u16, netns: Option<NetnsCookie>, now: MonotonicNs) -> Standing {
         let port = self.ports.get(&port).map(|port| port.standing(netns, now));
         self.address.standing(netns, now).or_graver(port)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.address.is_empty() && self.ports.is_empty()
     }
 
     fn expires(&self) -> Option<MonotonicNs> {

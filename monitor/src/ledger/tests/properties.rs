@@ -198,6 +198,20 @@ proptest! {
 }
 
 #[test]
+fn what_says_nothing_leaves_nothing_behind() {
+    let mut ledger = watching(&[peer(), neighbour_port()]);
+    let before = ledger.facts();
+    for peer in [peer(), neighbour_port()] {
+        let ended = Sighting {
+            peer,
+            ..seen(1_000, OWN, 0, Observation::Ended)
+        };
+        ledger.observe(ended.at, &ended);
+    }
+    assert_eq!(ledger.facts(), before);
+}
+
+#[test]
 fn a_hundred_thousand_sockets_to_one_peer_cost_bounded_memory() {
     let mut ledger = watching(&[peer()]);
     for n in 0..100_000u64 {
