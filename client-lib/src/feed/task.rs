@@ -145,23 +145,30 @@ impl Task {
 
     async fn converse(&mut self, welcome: &Welcome, mut reader: Reader, mut writer: Writer) -> Result<Infallible, End> {
         let patience = patience(welcome);
-        let silence = sleep_until(clock::now() + patience);
+        let mut heard = clock::now();
+        let silence = sleep_until(heard + patience);
         tokio::pin!(silence);
         let mut unsent = self.ask(&mut writer).await?;
         loop {
             // A monitor that does not read must not keep us from hearing it, so that flushing is one branch of many.
             tokio::select! {
                 message = reader.next() => {
-                    let message = message.ok_or(End::Closed)??;
-                    silence.as_mut().reset(clock::now() + patience);
-                    self.hear(message)?;
+                    // First of all: everything else can wait, a death cannot.
+                    self.hear(message.ok_or(End::Closed)??)?;
+                    heard = clock::now();
                 }
                 flushed = writer.flush(), if unsent => {
                     flushed?;
                     unsent = false;
                 }
                 () = self.table.changed() => unsent |= self.ask(&mut writer).await?,
-                () = &mut silence => return Err(End::Silent(patience)),
+                () = &mut silence => {
+                    let due = heard + patience;
+                    if clock::now() >= due {
+                        return Err(End::Silent(patience));
+                    }
+                    silence.as_mut().reset(due);
+                }
             }
         }
     }
