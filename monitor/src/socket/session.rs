@@ -94,7 +94,13 @@ pub(super) async fn run(
     stopping: watch::Receiver<bool>,
 ) {
     let identity = Identity::of(&stream);
-    let wire = Arc::new(SocketWire::new(stream));
+    let wire = match SocketWire::new(stream) {
+        Ok(wire) => Arc::new(wire),
+        Err(error) => {
+            tracing::warn!(?identity, %error, "a connection could not be served");
+            return;
+        }
+    };
     let id = match hub.join(identity.netns, Arc::clone(&wire) as Arc<dyn Wire>) {
         Ok(id) => id,
         Err(full) => {
@@ -137,13 +143,13 @@ impl Session {
                     return Err(End::Goodbye(GoodbyeReason::Shutdown, "the monitor is ending: connect again".into()));
                 }
                 () = self.wire.behind.notified() => self.behind = true,
-                writable = self.wire.stream.writable(), if self.behind => {
+                writable = self.wire.writable(), if self.behind => {
                     writable.map_err(|_| End::Gone)?;
                     let flush = self.hub.flush(self.id, clock::monotonic());
                     self.flushed(flush)?;
                 }
                 _ = heartbeat.tick() => self.beat()?,
-                readable = self.wire.stream.readable(), if listening => {
+                readable = self.wire.readable(), if listening => {
                     readable.map_err(|_| End::Gone)?;
                     self.receive()?;
                 }
@@ -180,10 +186,11 @@ impl Session {
     }
 
     fn receive(&mut self) -> Result<(), End> {
-        self.received.reserve(4 * 1024);
-        match self.wire.stream.try_read_buf(&mut self.received) {
+        let mut piece = [0; 4 * 1024];
+        match self.wire.try_read(&mut piece) {
             Ok(0) => Err(End::Gone),
-            Ok(_) => {
+            Ok(bytes) => {
+                self.received.extend_from_slice(&piece[..bytes]);
                 self.unfinished = true;
                 Ok(())
             }
@@ -293,7 +300,7 @@ impl Session {
     async fn room(&mut self) -> Result<(), End> {
         while self.hub.backlog(self.id) > BACKLOG_MAX {
             tokio::select! {
-                writable = self.wire.stream.writable() => writable.map_err(|_| End::Gone)?,
+                writable = self.wire.writable() => writable.map_err(|_| End::Gone)?,
                 () = tokio::time::sleep(self.settings.slow_reader) => {
                     return Err(End::Goodbye(GoodbyeReason::SlowReader, "a Snapshot was not read".into()));
                 }
@@ -310,7 +317,7 @@ impl Session {
             tracing::info!(reason = reason.as_str_name(), detail, "goodbye");
             let mut flush = self.hub.close(self.id, goodbye(reason, detail), clock::monotonic());
             let words = async {
-                while flush == Flush::Blocked && self.wire.stream.writable().await.is_ok() {
+                while flush == Flush::Blocked && self.wire.writable().await.is_ok() {
                     flush = self.hub.flush(self.id, clock::monotonic());
                 }
             };
@@ -339,7 +346,7 @@ async fn turn_away(wire: &SocketWire, goodbye: Message) {
     let mut bytes = BytesMut::new();
     let mut codec = FrameCodec::<ClientMessage, MonitorMessage>::default();
     let message = MonitorMessage { message: Some(goodbye) };
-    if codec.encode(message, &mut bytes).is_ok() && wire.stream.writable().await.is_ok() {
+    if codec.encode(message, &mut bytes).is_ok() && wire.writable().await.is_ok() {
         // A new socket takes so few bytes at once, or its other end is gone already.
         let _ = wire.try_write(&bytes);
         wire.close(Some(LAST_EAR)).await;
