@@ -16,12 +16,14 @@
 //! `BPF_RB_FORCE_WAKEUP` rather than the adaptive default: the kernel's own rule wakes only a reader that had read
 //! everything, and records without a wake-up may lie unread.
 
-use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE};
-use aya_ebpf::helpers::bpf_ktime_get_ns;
+use core::arch::asm;
+
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE};
+use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray, RingBuf};
 use aya_log_ebpf::debug;
-use obit_ebpf::{Loss, Record, RecordKind};
+use obit_ebpf::{LOSS_ROW, Loss, Record, RecordKind};
 
 use crate::globals::KINDS_WANTED;
 use crate::socket::{Socket, TcpSocket};
@@ -30,13 +32,13 @@ use crate::socket::{Socket, TcpSocket};
 #[map]
 static SIGHTINGS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 
-/// Records not delivered, by [`Loss`].
+/// Records not delivered, by [`Loss`]; a row for each processor, whose number the loader sets.
 #[map]
-static LOSSES: PerCpuArray<u64> = PerCpuArray::with_max_entries(Loss::ALL.len() as u32, 0);
+static LOSSES: Array<[u64; LOSS_ROW]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// Set by the reader while it looks at the buffer by itself.
 #[map]
-static READER_AWAKE: Array<u32> = Array::with_max_entries(1, 0);
+static READER_AWAKE: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// When this CPU last woke the reader with an urgent record, `CLOCK_MONOTONIC` nanoseconds.
 #[map]
@@ -107,10 +109,16 @@ pub(crate) fn emit(kind: RecordKind, peer: [u8; 16], errno: u16, socket: Socket,
 /// Counts a record that was not delivered.
 #[inline(always)]
 pub(crate) fn lost(loss: Loss) {
-    if let Some(count) = LOSSES.get_ptr_mut(loss as u32) {
-        // SAFETY: this CPU's own counter; a program that interrupts this one between load and store costs one count (the
-        // compiler has no atomic addition for this target).
-        unsafe { *count += 1 };
+    // SAFETY: plain reading of a number.
+    let processor = unsafe { bpf_get_smp_processor_id() };
+    if let Some(row) = LOSSES.get_ptr_mut(processor) {
+        // An atomic addition, which the compiler offers for no target without compare-and-swap: a program that interrupts
+        // this one must not cost a count.
+        // SAFETY: the row is in the map, `loss` is below its length.
+        unsafe {
+            let count: *mut u64 = row.cast::<u64>().add(loss as usize);
+            asm!("lock *(u64 *)({count} + 0) += {one}", count = in(reg) count, one = in(reg) 1_u64);
+        }
     }
 }
 

@@ -156,6 +156,11 @@ impl Loss {
     pub const ALL: [Self; 3] = [Self::RingFull, Self::TableFull, Self::Unreadable];
 }
 
+/// The counters of one processor, in words: a cache line of its own.
+pub const LOSS_ROW: usize = 8;
+
+const _: () = assert!(Loss::ALL.len() <= LOSS_ROW, "a row holds every reason");
+
 #[cfg(test)]
 mod tests {
     use super::*;

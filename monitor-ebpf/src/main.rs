@@ -4,6 +4,7 @@
 //! Whatever is left is written to the ring buffer by [`emit`].
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 #![expect(
     unsafe_code,
     reason = "kernel memory is read through raw pointers; the kernel's verifier checks every one"

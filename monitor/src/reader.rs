@@ -12,7 +12,7 @@ use crate::clock;
 use crate::hub::Hub;
 use crate::kernel;
 use crate::priority;
-use crate::sighting::{MonotonicNs, Sighting};
+use crate::sighting::{Deadline, MonotonicNs, Sighting};
 use crate::stall::{Bounds, WaitingRoom};
 
 /// How often losses are looked at when nothing else makes it necessary.
@@ -28,14 +28,10 @@ pub trait Source {
     ///
     /// # Cancel safety
     /// Cancel safe.
-    fn read(&mut self, into: &mut Vec<Sighting>, deadline: Option<MonotonicNs>)
-    -> impl Future<Output = io::Result<()>>;
+    fn read(&mut self, into: &mut Vec<Sighting>, deadline: Deadline) -> impl Future<Output = io::Result<()>>;
 
     /// How many sightings were lost since the start.
-    ///
-    /// # Errors
-    /// What the kernel said.
-    fn lost(&self) -> io::Result<u64>;
+    fn lost(&self) -> u64;
 }
 
 /// Makes a [`Source`] within the runtime that shall read from it.
@@ -79,11 +75,11 @@ impl IntoSource for KernelSource {
 }
 
 impl Source for KernelReader {
-    async fn read(&mut self, into: &mut Vec<Sighting>, deadline: Option<MonotonicNs>) -> io::Result<()> {
+    async fn read(&mut self, into: &mut Vec<Sighting>, deadline: Deadline) -> io::Result<()> {
         self.reader.read(into, deadline).await
     }
 
-    fn lost(&self) -> io::Result<u64> {
+    fn lost(&self) -> u64 {
         self.losses.total()
     }
 }
@@ -142,25 +138,23 @@ async fn carry(mut source: impl Source, hub: &Hub, bounds: Bounds) -> io::Result
     let mut sightings = Vec::with_capacity(1_024);
     let mut loss_check = clock::monotonic() + LOSS_CHECK;
     loop {
-        let deadline = [dials.next_deadline(), hub.next_deadline(), Some(loss_check)]
-            .into_iter()
-            .flatten()
-            .min();
+        let deadline = next_deadline(&dials, hub, loss_check);
         source.read(&mut sightings, deadline).await?;
         let now = take_in(&mut sightings, &mut dials, hub);
-        if deadline.is_some_and(|deadline| now < deadline) {
+        if now < deadline.at {
             continue;
         }
         // A storm is read in pieces: an answer given before `now` may still lie unread.
-        source.read(&mut sightings, Some(now)).await?;
+        let at_once = Deadline { at: now, sharp: false };
+        source.read(&mut sightings, at_once).await?;
         while let Some(last) = sightings.last().copied() {
             take_in(&mut sightings, &mut dials, hub);
             if last.at >= now {
                 break;
             }
-            source.read(&mut sightings, Some(now)).await?;
+            source.read(&mut sightings, at_once).await?;
         }
-        if hub.note_losses(now, source.lost()?) {
+        if hub.note_losses(now, source.lost()) {
             tracing::warn!("sightings were lost: dials in progress are not judged");
             dials.clear();
         }
@@ -169,6 +163,15 @@ async fn carry(mut source: impl Source, hub: &Hub, bounds: Bounds) -> io::Result
         sightings.clear();
         hub.expire(now);
         loss_check = now + LOSS_CHECK;
+    }
+}
+
+/// When to act next although nothing comes. A dial is judged the moment its time is up; the rest can wait a little.
+fn next_deadline(dials: &WaitingRoom, hub: &Hub, loss_check: MonotonicNs) -> Deadline {
+    let rest = hub.next_deadline().map_or(loss_check, |at| at.min(loss_check));
+    match dials.next_deadline() {
+        Some(at) if at <= rest => Deadline { at, sharp: true },
+        _ => Deadline { at: rest, sharp: false },
     }
 }
 

@@ -44,6 +44,15 @@ impl std::ops::Add<Duration> for MonotonicNs {
     }
 }
 
+/// A time to act at, if nothing happens before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline {
+    /// When.
+    pub at: MonotonicNs,
+    /// Whether microseconds matter.
+    pub sharp: bool,
+}
+
 /// The cookie of a network namespace: where an observation was made. Unlike an inode number never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NetnsCookie(pub u64);

@@ -38,6 +38,15 @@ pub enum StartError {
         #[source]
         source: ProgramError,
     },
+    /// The number of processors could not be read.
+    #[error("cannot tell how many processors there are: {what}")]
+    Processors {
+        /// What was looked at.
+        what: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
     /// A map of the kernel half could not be opened.
     #[error("cannot open the eBPF map {map}")]
     Map {

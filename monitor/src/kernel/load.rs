@@ -2,7 +2,7 @@
 
 use std::io;
 
-use aya::maps::{Array, HashMap, Map, MapError, PerCpuArray, RingBuf};
+use aya::maps::{HashMap, Map, MapError, RingBuf};
 use aya::programs::{BtfTracePoint, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
 use tracing::{debug, warn};
@@ -14,6 +14,7 @@ use super::losses::LossCounters;
 use super::offsets::Offsets;
 use super::options::Options;
 use super::reader::ReaderSource;
+use super::shared::SharedWords;
 use super::signal::{Signal, kinds_wanted, signals};
 use super::{Kernel, preflight};
 
@@ -62,7 +63,8 @@ pub fn start(options: &Options) -> Result<Kernel, StartError> {
 
     let btf = Btf::from_sys_fs()?;
     let on = signals(|signal| offsets.allow(signal), &options.disabled);
-    let mut programs = load(options, &offsets, &on, &btf)?;
+    let processors = possible_processors()?;
+    let mut programs = load(options, &offsets, &on, &btf, processors)?;
     attach(&mut programs, STATE, &btf).map_err(|source| StartError::Attach { program: STATE, source })?;
     let mut absent = Vec::new();
     for hook in OPTIONAL {
@@ -83,15 +85,23 @@ pub fn start(options: &Options) -> Result<Kernel, StartError> {
         .ok();
     Ok(Kernel {
         signals,
-        filter: WatchFilter::new(open(&mut programs, "WATCHED", HashMap::try_from)?),
-        losses: LossCounters::new(open(&mut programs, "LOSSES", PerCpuArray::try_from)?),
+        filter: WatchFilter::new(open(&mut programs, "WATCHED", of_aya(HashMap::try_from))?),
+        losses: open(&mut programs, "LOSSES", |map| LossCounters::new(map, processors))?,
         reader: ReaderSource {
-            ring: open(&mut programs, "SIGHTINGS", RingBuf::try_from)?,
-            awake: open(&mut programs, "READER_AWAKE", Array::try_from)?,
+            ring: open(&mut programs, "SIGHTINGS", of_aya(RingBuf::try_from))?,
+            awake: open(&mut programs, "READER_AWAKE", |map| SharedWords::new(map, 1))?,
             log,
             programs,
         },
     })
+}
+
+/// How many processors this kernel may ever run on: their numbers are below that.
+fn possible_processors() -> Result<u32, StartError> {
+    let number = aya::util::nr_cpus().and_then(|number| {
+        u32::try_from(number).map_err(|error| ("the number of processors", io::Error::other(error)))
+    });
+    number.map_err(|(what, source)| StartError::Processors { what, source })
 }
 
 fn refuse(lacks: Vec<Lack>) -> Result<(), StartError> {
@@ -103,7 +113,7 @@ fn refuse(lacks: Vec<Lack>) -> Result<(), StartError> {
 }
 
 /// Creates the maps, with the programs' constants set.
-fn load(options: &Options, offsets: &Offsets, on: &[Signal], btf: &Btf) -> Result<Ebpf, StartError> {
+fn load(options: &Options, offsets: &Offsets, on: &[Signal], btf: &Btf, processors: u32) -> Result<Ebpf, StartError> {
     let netns = options.netns.map_or(0, |netns| netns.0);
     let kinds = kinds_wanted(on);
     let level = level_number(options.bpf_log_level);
@@ -111,6 +121,7 @@ fn load(options: &Options, offsets: &Offsets, on: &[Signal], btf: &Btf) -> Resul
     loader
         .btf(Some(btf))
         .map_max_entries("SIGHTINGS", options.ring_bytes())
+        .map_max_entries("LOSSES", processors)
         .override_global("NETNS_ONLY", &netns, true)
         .override_global("KINDS_WANTED", &kinds, true)
         .override_global(aya_log::LEVEL, &level, true);
@@ -128,17 +139,15 @@ fn attach(programs: &mut Ebpf, name: &'static str, btf: &Btf) -> Result<(), Prog
 }
 
 /// Takes a map out of the object.
-fn open<T>(
-    programs: &mut Ebpf,
-    map: &'static str,
-    typed: impl FnOnce(Map) -> Result<T, MapError>,
-) -> Result<T, StartError> {
+fn open<T>(programs: &mut Ebpf, map: &'static str, typed: impl FnOnce(Map) -> io::Result<T>) -> Result<T, StartError> {
     let found = programs.take_map(map).ok_or_else(|| StartError::Map {
         map,
         source: io::ErrorKind::NotFound.into(),
     })?;
-    typed(found).map_err(|error| StartError::Map {
-        map,
-        source: io_error(error),
-    })
+    typed(found).map_err(|source| StartError::Map { map, source })
+}
+
+/// A map of one of aya's types.
+fn of_aya<T>(typed: impl FnOnce(Map) -> Result<T, MapError>) -> impl FnOnce(Map) -> io::Result<T> {
+    |map| typed(map).map_err(io_error)
 }

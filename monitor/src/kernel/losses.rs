@@ -1,44 +1,41 @@
 //! What the programs saw and could not deliver.
 
-use std::fmt;
 use std::io;
+use std::sync::atomic::Ordering;
 
-use aya::maps::{MapData, PerCpuArray};
-use obit_ebpf::Loss;
+use aya::maps::Map;
+use obit_ebpf::{LOSS_ROW, Loss};
 
-use super::filter::io_error;
+use super::shared::SharedWords;
 
-/// The programs' counters of records not delivered.
-pub struct LossCounters(PerCpuArray<MapData, u64>);
+const REASONS: usize = Loss::ALL.len();
+
+/// The programs' counters of records not delivered: one row for each processor. Reading them costs no system call, for they
+/// are read before every stalled dial is judged.
+#[derive(Debug)]
+pub struct LossCounters(SharedWords);
 
 impl LossCounters {
-    pub(super) fn new(map: PerCpuArray<MapData, u64>) -> Self {
-        Self(map)
+    pub(super) fn new(map: Map, processors: u32) -> io::Result<Self> {
+        let words = usize::try_from(processors).map_err(io::Error::other)? * LOSS_ROW;
+        SharedWords::new(map, words).map(Self)
     }
 
     /// Records not delivered since the start, for whatever reason.
-    ///
-    /// # Errors
-    /// What the kernel said.
-    pub fn total(&self) -> io::Result<u64> {
-        Ok(self.by_reason()?.iter().sum())
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.by_reason().iter().sum()
     }
 
     /// The same by reason, indexed by [`Loss`].
-    ///
-    /// # Errors
-    /// What the kernel said.
-    pub fn by_reason(&self) -> io::Result<[u64; 3]> {
-        let mut counts = [0; 3];
-        for (count, loss) in counts.iter_mut().zip(Loss::ALL) {
-            *count = self.0.get(&(loss as u32), 0).map_err(io_error)?.iter().sum();
+    #[must_use]
+    pub fn by_reason(&self) -> [u64; REASONS] {
+        let mut counts = [0; REASONS];
+        for row in self.0.words().chunks_exact(LOSS_ROW) {
+            for (count, of_processor) in counts.iter_mut().zip(row) {
+                *count += of_processor.load(Ordering::Acquire);
+            }
         }
-        Ok(counts)
-    }
-}
-
-impl fmt::Debug for LossCounters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("LossCounters").field(&self.by_reason()).finish()
+        counts
     }
 }

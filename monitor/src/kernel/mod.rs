@@ -8,6 +8,7 @@ mod alarm;
 mod decode;
 mod error;
 mod filter;
+mod lead;
 mod load;
 mod log;
 mod losses;
@@ -17,6 +18,7 @@ mod options;
 mod pace;
 mod preflight;
 mod reader;
+mod shared;
 mod signal;
 
 pub use self::error::{Lack, StartError};

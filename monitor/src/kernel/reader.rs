@@ -2,19 +2,21 @@
 
 use std::fmt;
 use std::io;
+use std::sync::atomic::Ordering;
 
 use aya::Ebpf;
-use aya::maps::{Array, MapData, RingBuf};
+use aya::maps::{MapData, RingBuf};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::alarm::Alarm;
 use super::decode::decode;
-use super::filter::io_error;
+use super::lead::Lead;
 use super::log::ProgramLog;
 use super::pace::Pace;
+use super::shared::SharedWords;
 use crate::clock;
-use crate::sighting::{MonotonicNs, Sighting};
+use crate::sighting::{Deadline, MonotonicNs, Sighting};
 
 /// The most records taken in one go, so that a storm does not keep the caller from acting on its beginning.
 const BATCH: usize = 1024;
@@ -22,7 +24,7 @@ const BATCH: usize = 1024;
 /// The sightings, before a runtime waits for them. May be sent to the thread that shall read.
 pub struct ReaderSource {
     pub(super) ring: RingBuf<MapData>,
-    pub(super) awake: Array<MapData, u32>,
+    pub(super) awake: SharedWords,
     pub(super) log: Option<ProgramLog>,
     /// Holds the programs attached.
     pub(super) programs: Ebpf,
@@ -55,6 +57,7 @@ impl ReaderSource {
             log,
             pace: Pace::Asleep,
             look_at: clock::monotonic(),
+            lead: Lead::new(clock::monotonic()),
             announced: false,
             unknown: 0,
             _programs: programs,
@@ -72,11 +75,12 @@ impl fmt::Debug for ReaderSource {
 pub struct Reader {
     ring: AsyncFd<RingBuf<MapData>>,
     alarm: Alarm,
-    awake: Array<MapData, u32>,
+    awake: SharedWords,
     log: Option<ProgramLog>,
     pace: Pace,
     /// When to look although nothing woke us.
     look_at: MonotonicNs,
+    lead: Lead,
     /// Whether the programs take us for awake.
     announced: bool,
     unknown: u64,
@@ -85,39 +89,62 @@ pub struct Reader {
 
 impl Reader {
     /// Waits until at least one sighting was appended, or `deadline` has passed. Whatever was committed before the deadline
-    /// is appended before it returns.
+    /// is appended before it returns. Towards a sharp deadline it gets up early and looks without sleeping, within bounds
+    /// (see `Lead`).
     ///
     /// # Errors
     /// What the kernel said; the reader may be used again.
     ///
     /// # Cancel safety
     /// Cancel safe: what is taken from the ring buffer is appended without waiting in between.
-    pub async fn read(&mut self, into: &mut Vec<Sighting>, deadline: Option<MonotonicNs>) -> io::Result<()> {
-        // Only now, after the caller has acted on what it got: the system call is not in the way of a verdict.
-        self.announce()?;
+    pub async fn read(&mut self, into: &mut Vec<Sighting>, deadline: Deadline) -> io::Result<()> {
+        self.announce();
         loop {
             let now = clock::monotonic();
             if self.drain(into) {
                 self.go(Pace::busy(), now);
                 return Ok(());
             }
-            if deadline.is_some_and(|deadline| deadline <= now) {
+            if deadline.at <= now {
                 return Ok(());
             }
             if self.look_at <= now {
                 // The flag is cleared before the next look where sleep comes near; see `Pace`.
                 self.go(self.pace.quiet(), now);
-                self.announce()?;
+                self.announce();
                 continue;
             }
-            self.alarm
-                .set(deadline.map_or(self.look_at, |deadline| deadline.min(self.look_at)))?;
+            let Deadline { at, sharp } = deadline;
+            let get_up_at = if sharp { at - self.lead.length(now) } else { at };
+            if get_up_at <= now {
+                self.look_until(at, now, into);
+                return Ok(());
+            }
+            let wake_at = self.look_at.min(get_up_at);
+            self.alarm.set(wake_at)?;
             tokio::select! {
                 biased;
                 ready = self.ring.readable_mut() => ready?.clear_ready(),
-                rings = self.alarm.rings() => rings?,
+                rings = self.alarm.rings() => {
+                    rings?;
+                    self.lead.rang(wake_at, clock::monotonic());
+                }
             }
         }
+    }
+
+    /// Looks without sleeping until there was something to take or the time has come.
+    fn look_until(&mut self, at: MonotonicNs, began: MonotonicNs, into: &mut Vec<Sighting>) {
+        let mut now = began;
+        while now < at {
+            if self.drain(into) {
+                self.go(Pace::busy(), now);
+                break;
+            }
+            std::hint::spin_loop();
+            now = clock::monotonic();
+        }
+        self.lead.spend(now.since(began));
     }
 
     /// Records that were read and are of no kind known here: the programs and the daemon are of different builds.
@@ -149,14 +176,14 @@ impl Reader {
     }
 
     /// Tells the programs what they may rely on, if that has changed.
-    fn announce(&mut self) -> io::Result<()> {
+    fn announce(&mut self) {
         if self.pace.is_awake() != self.announced {
-            self.awake
-                .set(0, u32::from(self.pace.is_awake()), 0)
-                .map_err(io_error)?;
             self.announced = self.pace.is_awake();
+            if let Some(awake) = self.awake.words().first() {
+                // Seen by the programs before this thread looks at the buffer again; see `emit` of the kernel half.
+                awake.store(u64::from(self.announced), Ordering::SeqCst);
+            }
         }
-        Ok(())
     }
 }
 

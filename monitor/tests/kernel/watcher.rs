@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use obit_monitor::clock::monotonic;
 use obit_monitor::kernel::{LossCounters, Options, ReaderSource, Signal, WatchFilter, start};
-use obit_monitor::sighting::{MonotonicNs, Observation, Sighting};
+use obit_monitor::sighting::{Deadline, MonotonicNs, Observation, Sighting};
 use socket2::{Domain, Socket, Type};
 
 use crate::place::Place;
@@ -114,8 +114,11 @@ fn read(source: ReaderSource, stop: &AtomicBool, send: &mpsc::Sender<(Sighting, 
         let mut reader = source.into_reader().unwrap();
         let mut sightings = Vec::new();
         while !stop.load(Ordering::Relaxed) {
-            let deadline = monotonic() + Duration::from_millis(100);
-            reader.read(&mut sightings, Some(deadline)).await.unwrap();
+            let at = monotonic() + Duration::from_millis(100);
+            reader
+                .read(&mut sightings, Deadline { at, sharp: false })
+                .await
+                .unwrap();
             let now = monotonic();
             for sighting in sightings.drain(..) {
                 // Nobody listens any more once the test has failed.

@@ -16,7 +16,7 @@ use obit_monitor::hub::{Filter, Hub};
 use obit_monitor::kernel::netns_cookie;
 use obit_monitor::reader::{IntoSource, ReaderThread, Source};
 use obit_monitor::registry::Limits;
-use obit_monitor::sighting::{MonotonicNs, NetnsCookie, Observation, Sighting, SocketCookie};
+use obit_monitor::sighting::{Deadline, MonotonicNs, NetnsCookie, Observation, Sighting, SocketCookie};
 use obit_monitor::socket::{self, Settings};
 use obit_monitor::stall::Bounds;
 use obit_protocol::{
@@ -197,13 +197,8 @@ impl IntoSource for Injected {
 }
 
 impl Source for Injected {
-    async fn read(&mut self, into: &mut Vec<Sighting>, deadline: Option<MonotonicNs>) -> io::Result<()> {
-        let late = async {
-            match deadline {
-                Some(deadline) => tokio::time::sleep(deadline.since(clock::monotonic())).await,
-                None => std::future::pending().await,
-            }
-        };
+    async fn read(&mut self, into: &mut Vec<Sighting>, deadline: Deadline) -> io::Result<()> {
+        let late = tokio::time::sleep(deadline.at.since(clock::monotonic()));
         tokio::select! {
             biased;
             sighting = self.sightings.recv() => into.extend(sighting),
@@ -215,8 +210,8 @@ impl Source for Injected {
         Ok(())
     }
 
-    fn lost(&self) -> io::Result<u64> {
-        Ok(self.lost.load(Ordering::Relaxed))
+    fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 }
 
