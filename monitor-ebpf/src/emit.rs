@@ -8,6 +8,9 @@
 //! - **awake**: it looks at the buffer every millisecond or so anyway. Only [`Urgency::Urgent`] records wake it at
 //!   once, and at most one per millisecond and CPU: the others of a burst are read with the first, or a tick later.
 //!
+//! Where every processor has a doorbell, an urgent record rings that of the processor it is written on instead, asleep or
+//! awake, at most once a millisecond: a thread bound to that processor reads it, and looks again after that millisecond.
+//!
 //! No wake-up is lost. The reader clears the flag *before* its last looks at the buffer. A record committed before such a
 //! look is found by it; one that sees the flag cleared wakes the reader; left is a record whose flag was read before the
 //! clearing and which is committed after the look. The reader therefore looks once more a tick later, before it sleeps,
@@ -18,14 +21,18 @@
 
 use core::arch::asm;
 
-use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE};
-use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
+use aya_ebpf::EbpfContext;
+use aya_ebpf::bindings::{
+    BPF_F_CURRENT_CPU, BPF_F_MMAPABLE, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE,
+};
+use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_perf_event_output};
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, PerCpuArray, PerfEventArray, RingBuf};
+use aya_ebpf::programs::BtfTracePointContext;
 use aya_log_ebpf::debug;
 use obit_ebpf::{LOSS_ROW, Loss, Record, RecordKind};
 
-use crate::globals::KINDS_WANTED;
+use crate::globals::{HAVE_DOORBELLS, KINDS_WANTED};
 use crate::socket::{Socket, TcpSocket};
 
 /// The records. The loader sets the size.
@@ -46,6 +53,10 @@ static LAST_URGENT: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
 /// Urgent records closer together than this share one wake-up, while the reader is awake.
 const URGENT_SPACING_NS: u64 = 1_000_000;
+
+/// Wakes the thread that reads on this processor.
+#[map]
+static DOORBELLS: PerfEventArray<u8> = PerfEventArray::new(0);
 
 /// How soon the reader must have a record.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,7 +80,14 @@ fn urgency(kind: RecordKind) -> Urgency {
 
 /// Writes one record about a socket, if its kind is wanted.
 #[inline(always)]
-pub(crate) fn emit(kind: RecordKind, peer: [u8; 16], errno: u16, socket: Socket, tcp: TcpSocket) {
+pub(crate) fn emit(
+    context: &BtfTracePointContext,
+    kind: RecordKind,
+    peer: [u8; 16],
+    errno: u16,
+    socket: Socket,
+    tcp: TcpSocket,
+) {
     if KINDS_WANTED.load() & (1 << kind as u32) == 0 {
         return;
     }
@@ -103,7 +121,35 @@ pub(crate) fn emit(kind: RecordKind, peer: [u8; 16], errno: u16, socket: Socket,
     if aya_log_ebpf::macro_support::level_enabled(aya_log_ebpf::macro_support::Level::Debug) {
         log(record);
     }
-    entry.submit(wake_up(urgency(kind), now));
+    let urgency = urgency(kind);
+    if HAVE_DOORBELLS.load() != 0 && urgency == Urgency::Urgent {
+        entry.submit(u64::from(BPF_RB_NO_WAKEUP));
+        if is_due(now) {
+            ring(context);
+        }
+    } else {
+        entry.submit(wake_up(urgency, now));
+    }
+}
+
+/// Rings this processor's doorbell; wakes the reader where that fails (a processor that came later, a thread that does not
+/// answer).
+#[inline(always)]
+fn ring(context: &BtfTracePointContext) {
+    let mut byte = 0_u8;
+    // SAFETY: the map is a perf event array, and the byte outlives the call.
+    let failed = unsafe {
+        bpf_perf_event_output(
+            context.as_ptr(),
+            (&raw const DOORBELLS).cast_mut().cast(),
+            BPF_F_CURRENT_CPU,
+            (&raw mut byte).cast(),
+            1,
+        )
+    } != 0;
+    if failed && let Some(nothing) = SIGHTINGS.reserve::<u64>(0) {
+        nothing.discard(u64::from(BPF_RB_FORCE_WAKEUP));
+    }
 }
 
 /// Counts a record that was not delivered.

@@ -29,6 +29,6 @@ pub(crate) fn inet_sk_error_report(context: BtfTracePointContext) -> i32 {
         errno::EHOSTUNREACH | errno::ENETUNREACH | errno::EHOSTDOWN => RecordKind::Unreachable,
         _ => return 0,
     };
-    emit(kind, peer, error, socket, tcp_socket);
+    emit(&context, kind, peer, error, socket, tcp_socket);
     0
 }

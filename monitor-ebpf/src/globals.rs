@@ -67,3 +67,7 @@ pub(crate) static NETNS_ONLY: Global<u64> = Global::new(0);
 /// Bit `n` is set if records of the kind with number `n` are wanted.
 #[unsafe(no_mangle)]
 pub(crate) static KINDS_WANTED: Global<u32> = Global::new(u32::MAX);
+
+/// Not 0 if a thread answers the doorbell of every processor.
+#[unsafe(no_mangle)]
+pub(crate) static HAVE_DOORBELLS: Global<u32> = Global::new(0);

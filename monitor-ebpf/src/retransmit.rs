@@ -22,7 +22,7 @@ pub(crate) fn tcp_retransmit_skb(context: BtfTracePointContext) -> i32 {
     let Some(tcp_socket) = socket.tcp() else { return 0 };
     let error = socket.soft_error();
     if state == tcp::SYN_SENT {
-        emit(RecordKind::SynRetransmit, peer, error, socket, tcp_socket);
+        emit(&context, RecordKind::SynRetransmit, peer, error, socket, tcp_socket);
         return 0;
     }
     let Some(snd_una) = tcp_socket.oldest_unacknowledged() else {
@@ -31,7 +31,7 @@ pub(crate) fn tcp_retransmit_skb(context: BtfTracePointContext) -> i32 {
     // A lost burst is repaired segment by segment within a round trip, and the first acknowledgement moves `snd_una`
     // only then. So besides a second retransmit the retransmission timer itself must have run out.
     if stalled::retransmitted(socket.cookie(), snd_una) >= 2 && tcp_socket.retransmits() >= 1 {
-        emit(RecordKind::Stalled, peer, error, socket, tcp_socket);
+        emit(&context, RecordKind::Stalled, peer, error, socket, tcp_socket);
     }
     0
 }

@@ -33,7 +33,7 @@ pub(crate) fn inet_sock_set_state(context: BtfTracePointContext) -> i32 {
         stalled::ended(socket.cookie());
     }
     if let Some(kind) = kind(old, new, error) {
-        emit(kind, peer, error, socket, tcp_socket);
+        emit(&context, kind, peer, error, socket, tcp_socket);
     }
     0
 }

@@ -15,7 +15,7 @@ use super::{SocketArgs, random_token};
 use crate::clock;
 use crate::hub::Hub;
 use crate::kernel::{self, Options, Signal};
-use crate::reader::{KernelSource, ReaderThread};
+use crate::reader::ReaderThread;
 use crate::registry::Limits;
 use crate::socket::{self, Settings};
 use crate::stall::Bounds;
@@ -33,6 +33,9 @@ pub(super) struct MonitorArgs {
     /// Size of the kernel's ring buffer, bytes
     #[arg(long, value_name = "N", default_value_t = Options::default().ring_bytes)]
     ring_bytes: u32,
+    /// Wake one reader for all processors instead of one on the processor where something urgent was seen
+    #[arg(long)]
+    no_doorbells: bool,
     /// What the kernel programs themselves log: off, error, warn, info, debug, trace
     #[arg(long, value_name = "LEVEL", default_value = "off")]
     ebpf_log: LevelFilter,
@@ -104,6 +107,7 @@ impl MonitorArgs {
             netns: self.netns.as_ref().map(cookie).transpose()?,
             disabled: self.without.clone(),
             ring_bytes: self.ring_bytes,
+            doorbells: !self.no_doorbells,
             bpf_log_level: self.ebpf_log,
         })
     }
@@ -134,11 +138,7 @@ async fn serve(args: &MonitorArgs, kernel: kernel::Kernel, bounds: Bounds) -> an
         slow_reader: millis(args.slow_reader_ms),
     };
     let hub = Arc::new(Hub::new(args.limits(), Box::new(kernel.filter), clock::monotonic()));
-    let source = KernelSource {
-        reader: kernel.reader,
-        losses: kernel.losses,
-    };
-    let mut reader = ReaderThread::spawn(source, Arc::clone(&hub), bounds)?;
+    let mut reader = ReaderThread::spawn(kernel.source, Arc::clone(&hub), bounds)?;
     let (listener, file) = socket::bind(&args.socket.socket, epoch)?;
 
     let signals = settings.signals.join(" ");

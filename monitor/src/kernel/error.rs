@@ -47,6 +47,12 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// A processor's reader cannot be woken by itself.
+    #[error(
+        "cannot open a perf event for every processor: allow it (CAP_PERFMON, `sysctl kernel.perf_event_paranoid`), or run \
+         with --no-doorbells, and verdicts come some 25 µs later"
+    )]
+    Doorbell(#[source] io::Error),
     /// A map of the kernel half could not be opened.
     #[error("cannot open the eBPF map {map}")]
     Map {

@@ -2,21 +2,24 @@
 
 use std::io;
 
-use aya::maps::{HashMap, Map, MapError, RingBuf};
+use aya::maps::{HashMap, Map, MapError, PerfEventArray, RingBuf};
 use aya::programs::{BtfTracePoint, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
 use tracing::{debug, warn};
 
+use super::doorbell::Doorbell;
 use super::error::{Lack, StartError};
 use super::filter::{WatchFilter, io_error};
 use super::log::{ToTracing, level_number};
 use super::losses::LossCounters;
 use super::offsets::Offsets;
 use super::options::Options;
-use super::reader::ReaderSource;
+use super::reader::KernelSource;
+use super::records::KernelRecords;
 use super::shared::SharedWords;
 use super::signal::{Signal, kinds_wanted, signals};
 use super::{Kernel, preflight};
+use crate::priority;
 
 /// The programs, as `cargo xtask build-ebpf` built them; empty if it did not run before this crate was built.
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/obit-ebpf.o"));
@@ -64,7 +67,9 @@ pub fn start(options: &Options) -> Result<Kernel, StartError> {
     let btf = Btf::from_sys_fs()?;
     let on = signals(|signal| offsets.allow(signal), &options.disabled);
     let processors = possible_processors()?;
-    let mut programs = load(options, &offsets, &on, &btf, processors)?;
+    // A thread bound to a processor helps only if it comes before whatever else runs there.
+    let doorbells = options.doorbells && priority::may_raise();
+    let mut programs = load(options, &offsets, &on, &btf, processors, doorbells)?;
     attach(&mut programs, STATE, &btf).map_err(|source| StartError::Attach { program: STATE, source })?;
     let mut absent = Vec::new();
     for hook in OPTIONAL {
@@ -83,12 +88,24 @@ pub fn start(options: &Options) -> Result<Kernel, StartError> {
     let log = log
         .inspect_err(|error| warn!(%error, "the programs' own log cannot be read"))
         .ok();
+    let losses = open(&mut programs, "LOSSES", |map| LossCounters::new(map, processors))?;
+    let doorbells = if doorbells {
+        let mut map = open(&mut programs, "DOORBELLS", of_aya(PerfEventArray::try_from))?;
+        Doorbell::for_every_processor(&mut map).map_err(StartError::Doorbell)?
+    } else {
+        Vec::new()
+    };
     Ok(Kernel {
         signals,
         filter: WatchFilter::new(open(&mut programs, "WATCHED", of_aya(HashMap::try_from))?),
-        losses: open(&mut programs, "LOSSES", |map| LossCounters::new(map, processors))?,
-        reader: ReaderSource {
-            ring: open(&mut programs, "SIGHTINGS", of_aya(RingBuf::try_from))?,
+        losses: losses.clone(),
+        source: KernelSource {
+            records: KernelRecords {
+                ring: open(&mut programs, "SIGHTINGS", of_aya(RingBuf::try_from))?,
+                losses,
+                unknown: 0,
+            },
+            doorbells,
             awake: open(&mut programs, "READER_AWAKE", |map| SharedWords::new(map, 1))?,
             log,
             programs,
@@ -113,9 +130,17 @@ fn refuse(lacks: Vec<Lack>) -> Result<(), StartError> {
 }
 
 /// Creates the maps, with the programs' constants set.
-fn load(options: &Options, offsets: &Offsets, on: &[Signal], btf: &Btf, processors: u32) -> Result<Ebpf, StartError> {
+fn load(
+    options: &Options,
+    offsets: &Offsets,
+    on: &[Signal],
+    btf: &Btf,
+    processors: u32,
+    doorbells: bool,
+) -> Result<Ebpf, StartError> {
     let netns = options.netns.map_or(0, |netns| netns.0);
     let kinds = kinds_wanted(on);
+    let doorbells = u32::from(doorbells);
     let level = level_number(options.bpf_log_level);
     let mut loader = EbpfLoader::new();
     loader
@@ -124,6 +149,7 @@ fn load(options: &Options, offsets: &Offsets, on: &[Signal], btf: &Btf, processo
         .map_max_entries("LOSSES", processors)
         .override_global("NETNS_ONLY", &netns, true)
         .override_global("KINDS_WANTED", &kinds, true)
+        .override_global("HAVE_DOORBELLS", &doorbells, true)
         .override_global(aya_log::LEVEL, &level, true);
     for (name, offset) in offsets.globals() {
         loader.override_global(name, offset, true);

@@ -1,6 +1,7 @@
 //! What the programs saw and could not deliver.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use aya::maps::Map;
@@ -12,13 +13,13 @@ const REASONS: usize = Loss::ALL.len();
 
 /// The programs' counters of records not delivered: one row for each processor. Reading them costs no system call, for they
 /// are read before every stalled dial is judged.
-#[derive(Debug)]
-pub struct LossCounters(SharedWords);
+#[derive(Debug, Clone)]
+pub struct LossCounters(Arc<SharedWords>);
 
 impl LossCounters {
     pub(super) fn new(map: Map, processors: u32) -> io::Result<Self> {
         let words = usize::try_from(processors).map_err(io::Error::other)? * LOSS_ROW;
-        SharedWords::new(map, words).map(Self)
+        SharedWords::new(map, words).map(|words| Self(Arc::new(words)))
     }
 
     /// Records not delivered since the start, for whatever reason.

@@ -2,10 +2,11 @@
 //!
 //! [`start`] loads the programs built from `monitor-ebpf` into the running kernel and gives back four handles, each for
 //! one task: what is seen ([`Kernel::signals`]), of whom ([`WatchFilter`]), what was missed ([`LossCounters`]), and the
-//! sightings themselves ([`ReaderSource`]).
+//! sightings themselves ([`KernelSource`]).
 
 mod alarm;
 mod decode;
+mod doorbell;
 mod error;
 mod filter;
 mod lead;
@@ -18,6 +19,7 @@ mod options;
 mod pace;
 mod preflight;
 mod reader;
+mod records;
 mod shared;
 mod signal;
 
@@ -28,10 +30,11 @@ pub use self::losses::LossCounters;
 pub(crate) use self::netns::cookie_of;
 pub use self::netns::netns_cookie;
 pub use self::options::Options;
-pub use self::reader::{Reader, ReaderSource};
+pub use self::reader::{KernelSource, Waiter};
+pub use self::records::KernelRecords;
 pub use self::signal::{Signal, UnknownSignal};
 
-/// The kernel half, loaded and attached. It stays attached as long as the [`ReaderSource`], or the [`Reader`] made of it,
+/// The kernel half, loaded and attached. It stays attached as long as the [`KernelSource`], or the [`Waiter`] made of it,
 /// lives.
 #[derive(Debug)]
 pub struct Kernel {
@@ -42,5 +45,5 @@ pub struct Kernel {
     /// What the programs could not deliver.
     pub losses: LossCounters,
     /// The sightings.
-    pub reader: ReaderSource,
+    pub source: KernelSource,
 }

@@ -14,6 +14,9 @@ pub struct Options {
     pub disabled: Vec<Signal>,
     /// Size of the ring buffer, bytes; rounded up to the next power of two of at least a page. A record takes 88 bytes.
     pub ring_bytes: u32,
+    /// Whether to read what is urgent on the processor where it was seen, by a thread bound to each; done only where this
+    /// process may give it priority (`SCHED_FIFO`).
+    pub doorbells: bool,
     /// What the programs themselves log through `tracing`. Off, it costs them nothing: the kernel removes the code.
     pub bpf_log_level: LevelFilter,
 }
@@ -25,6 +28,7 @@ impl Default for Options {
             netns: None,
             disabled: Vec::new(),
             ring_bytes: 1 << 20,
+            doorbells: true,
             bpf_log_level: LevelFilter::OFF,
         }
     }

@@ -1,16 +1,17 @@
 //! A loaded kernel half, and what it sees.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use obit_monitor::clock::monotonic;
-use obit_monitor::kernel::{LossCounters, Options, ReaderSource, Signal, WatchFilter, start};
+use obit_monitor::kernel::{KernelRecords, KernelSource, LossCounters, Options, Signal, WatchFilter, start};
+use obit_monitor::reader::{DoorbellThreads, Look, Opened, Records, Source, Wait};
 use obit_monitor::sighting::{Deadline, MonotonicNs, Observation, Sighting};
 use socket2::{Domain, Socket, Type};
+use tokio::sync::oneshot;
 
 use crate::place::Place;
 
@@ -20,11 +21,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A peer every watcher watches, to mark the end of what a test did.
 const MARK: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(127, 9, 9, 9)), 9);
 
+/// A sighting, when it was read and by which thread.
+pub(crate) struct Seen {
+    pub(crate) sighting: Sighting,
+    pub(crate) at: MonotonicNs,
+    pub(crate) by: String,
+}
+
 pub(crate) struct Watcher {
     pub(crate) filter: WatchFilter,
     pub(crate) losses: LossCounters,
-    sightings: Receiver<(Sighting, MonotonicNs)>,
-    stop: Arc<AtomicBool>,
+    sightings: Receiver<Seen>,
+    stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<u64>>,
 }
 
@@ -51,28 +59,25 @@ impl Watcher {
             kernel.filter.insert(*peer).unwrap();
         }
         let (send, sightings) = mpsc::channel();
-        let stop = Arc::new(AtomicBool::new(false));
-        let thread = thread::spawn({
-            let stop = Arc::clone(&stop);
-            move || read(kernel.reader, &stop, &send)
-        });
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::spawn(move || read(kernel.source, stopped, send));
         Self {
             filter: kernel.filter,
             losses: kernel.losses,
             sightings,
-            stop,
+            stop: Some(stop),
             thread: Some(thread),
         }
     }
 
-    /// Waits for the next sighting; says when it was here.
-    pub(crate) fn next_timed(&self) -> (Sighting, MonotonicNs) {
+    /// Waits for the next sighting; says when it was here, and who read it.
+    pub(crate) fn next_seen(&self) -> Seen {
         self.sightings.recv_timeout(PATIENCE).expect("a sighting")
     }
 
     /// Waits for the next sighting.
     pub(crate) fn next(&self) -> Sighting {
-        self.next_timed().0
+        self.next_seen().sighting
     }
 
     /// Everything seen up to now in a place. Marks the end with a dial of its own, so nothing is waited out.
@@ -95,7 +100,7 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        drop(self.stop.take());
         let unknown = self.thread.take().map(JoinHandle::join);
         assert!(
             thread::panicking() || matches!(unknown, Some(Ok(0))),
@@ -104,28 +109,61 @@ impl Drop for Watcher {
     }
 }
 
-/// Reads until told to stop; returns the number of records of no known kind.
-fn read(source: ReaderSource, stop: &AtomicBool, send: &mpsc::Sender<(Sighting, MonotonicNs)>) -> u64 {
+/// What the reading threads do with sightings: send them to the test.
+struct Forward {
+    records: Mutex<KernelRecords>,
+    send: mpsc::Sender<Seen>,
+}
+
+impl Look for Forward {
+    fn look(&self) -> bool {
+        let mut records = self.records.lock().unwrap();
+        let mut sightings = Vec::new();
+        records.take(&mut sightings);
+        let at = monotonic();
+        for sighting in &sightings {
+            let by = thread::current().name().unwrap_or_default().to_owned();
+            // Nobody listens any more once the test has failed.
+            let _ = self.send.send(Seen {
+                sighting: *sighting,
+                at,
+                by,
+            });
+        }
+        !sightings.is_empty()
+    }
+
+    fn deadline(&self) -> Deadline {
+        Deadline {
+            at: MonotonicNs(u64::MAX),
+            sharp: false,
+        }
+    }
+}
+
+/// Reads as the daemon does, until told to stop; returns the number of records of no known kind.
+fn read(source: KernelSource, stop: oneshot::Receiver<()>, send: mpsc::Sender<Seen>) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
     runtime.block_on(async {
-        let mut reader = source.into_reader().unwrap();
-        let mut sightings = Vec::new();
-        while !stop.load(Ordering::Relaxed) {
-            let at = monotonic() + Duration::from_millis(100);
-            reader
-                .read(&mut sightings, Deadline { at, sharp: false })
-                .await
-                .unwrap();
-            let now = monotonic();
-            for sighting in sightings.drain(..) {
-                // Nobody listens any more once the test has failed.
-                let _ = send.send((sighting, now));
-            }
+        let Opened {
+            records,
+            mut wait,
+            doorbells,
+        } = source.open().unwrap();
+        let forward = Arc::new(Forward {
+            records: Mutex::new(records),
+            send,
+        });
+        let threads = DoorbellThreads::spawn(doorbells, &forward).unwrap();
+        tokio::select! {
+            result = wait.wait(forward.as_ref()) => panic!("the wait ended: {result:?}"),
+            _ = stop => {}
         }
-        reader.unknown()
+        drop(threads);
+        forward.records.lock().unwrap().unknown()
     })
 }
 

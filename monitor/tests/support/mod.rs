@@ -14,9 +14,9 @@ use futures_util::{SinkExt, StreamExt};
 use obit_monitor::clock;
 use obit_monitor::hub::{Filter, Hub};
 use obit_monitor::kernel::netns_cookie;
-use obit_monitor::reader::{IntoSource, ReaderThread, Source};
+use obit_monitor::reader::{Look, Opened, ReaderThread, Records, Source, Wait};
 use obit_monitor::registry::Limits;
-use obit_monitor::sighting::{Deadline, MonotonicNs, NetnsCookie, Observation, Sighting, SocketCookie};
+use obit_monitor::sighting::{MonotonicNs, NetnsCookie, Observation, Sighting, SocketCookie};
 use obit_monitor::socket::{self, Settings};
 use obit_monitor::stall::Bounds;
 use obit_protocol::{
@@ -24,7 +24,7 @@ use obit_protocol::{
     client_message, monitor_message::Message,
 };
 use tokio::net::UnixStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::codec::Framed;
 
@@ -40,6 +40,7 @@ pub(crate) struct Monitor {
     pub(crate) filter: Addresses,
     pub(crate) lost: Arc<AtomicU64>,
     sightings: mpsc::UnboundedSender<Sighting>,
+    news: Arc<Notify>,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<()>,
     _reader: ReaderThread,
@@ -82,9 +83,13 @@ impl Monitor {
         let hub = Arc::new(Hub::new(setup.limits, Box::new(filter.clone()), clock::monotonic()));
         let (sightings, injected) = mpsc::unbounded_channel();
         let lost = Arc::new(AtomicU64::new(0));
+        let news = Arc::new(Notify::new());
         let source = Injected {
-            sightings: injected,
-            lost: Arc::clone(&lost),
+            records: InjectedRecords {
+                sightings: injected,
+                lost: Arc::clone(&lost),
+            },
+            news: Arc::clone(&news),
         };
         let reader = ReaderThread::spawn(source, Arc::clone(&hub), Bounds::default()).unwrap();
         let (listener, file) = socket::bind(path, setup.settings.epoch).unwrap();
@@ -101,6 +106,7 @@ impl Monitor {
             filter,
             lost,
             sightings,
+            news,
             stop: Some(stop),
             server,
             _reader: reader,
@@ -125,6 +131,7 @@ impl Monitor {
             what,
         };
         self.sightings.send(sighting).unwrap();
+        self.news.notify_one();
         at
     }
 
@@ -183,35 +190,60 @@ impl Filter for Addresses {
     }
 }
 
+/// Sightings put in by hand, and word of each.
 struct Injected {
+    records: InjectedRecords,
+    news: Arc<Notify>,
+}
+
+struct InjectedRecords {
     sightings: mpsc::UnboundedReceiver<Sighting>,
     lost: Arc<AtomicU64>,
 }
 
-impl IntoSource for Injected {
-    type Source = Self;
+struct InjectedWait(Arc<Notify>);
 
-    fn into_source(self) -> io::Result<Self> {
-        Ok(self)
+impl Source for Injected {
+    type Records = InjectedRecords;
+    type Wait = InjectedWait;
+
+    fn open(self) -> io::Result<Opened<InjectedRecords, InjectedWait>> {
+        Ok(Opened {
+            records: self.records,
+            wait: InjectedWait(self.news),
+            doorbells: Vec::new(),
+        })
     }
 }
 
-impl Source for Injected {
-    async fn read(&mut self, into: &mut Vec<Sighting>, deadline: Deadline) -> io::Result<()> {
-        let late = tokio::time::sleep(deadline.at.since(clock::monotonic()));
-        tokio::select! {
-            biased;
-            sighting = self.sightings.recv() => into.extend(sighting),
-            () = late => {}
-        }
+impl Records for InjectedRecords {
+    fn take(&mut self, into: &mut Vec<Sighting>) -> bool {
+        let before = into.len();
         while let Ok(sighting) = self.sightings.try_recv() {
             into.push(sighting);
         }
-        Ok(())
+        into.len() > before
     }
 
     fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
+    }
+}
+
+impl Wait for InjectedWait {
+    async fn wait(&mut self, look: &dyn Look) -> io::Result<()> {
+        loop {
+            let now = clock::monotonic();
+            look.look();
+            let at = look.deadline().at;
+            if at <= now {
+                return Ok(());
+            }
+            tokio::select! {
+                () = self.0.notified() => {}
+                () = tokio::time::sleep(at.since(now)) => {}
+            }
+        }
     }
 }
 
