@@ -55,6 +55,10 @@ pub enum Reason {
     SynStalled,
     /// The kernel had to send a SYN again.
     SynRetransmit,
+    /// The kernel gave up on a dial that nobody answered.
+    SynTimeout,
+    /// The server, on the same node, listens no more.
+    ListenerClosed,
     /// A handshake completed: a sign of life.
     Handshake,
     /// The peer reset an established connection.
@@ -81,19 +85,25 @@ impl Reason {
     pub fn is_address_wide(self) -> bool {
         matches!(
             self,
-            Self::Unreachable | Self::SynStalled | Self::SynRetransmit | Self::Stalled | Self::Silence
+            Self::Unreachable
+                | Self::SynStalled
+                | Self::SynRetransmit
+                | Self::SynTimeout
+                | Self::Stalled
+                | Self::Silence
         )
     }
 
     /// Whether an established connection hears of this by itself: its owner reads what had arrived, then an error or end
     /// of file.
     ///
-    /// A refused dial is of this kind. It says that nobody listens any more, and a server that drains has closed its
-    /// listener too and goes on answering what it took. If its process is gone, its kernel has ended every connection of it.
+    /// A refused dial is of this kind, and so is a listener that closed. They say that nobody listens any more, and a
+    /// server that drains has closed its listener too and goes on answering what it took. If its process is gone, its kernel
+    /// has ended every connection of it.
     pub(crate) fn is_told_by_the_socket(self) -> bool {
         matches!(
             self,
-            Self::Refused | Self::Reset | Self::PeerClosed | Self::TimedOut | Self::AllClosed
+            Self::Refused | Self::ListenerClosed | Self::Reset | Self::PeerClosed | Self::TimedOut | Self::AllClosed
         )
     }
 }
@@ -106,6 +116,8 @@ impl fmt::Display for Reason {
             Self::Unreachable => "no route to host",
             Self::SynStalled => "SYN not answered in time",
             Self::SynRetransmit => "SYN retransmitted",
+            Self::SynTimeout => "SYN never answered",
+            Self::ListenerClosed => "listener closed",
             Self::Handshake => "handshake completed",
             Self::Reset => "connection reset by peer",
             Self::PeerClosed => "connection closed by peer",

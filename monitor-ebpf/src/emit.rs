@@ -72,10 +72,26 @@ enum Urgency {
 #[inline(always)]
 fn urgency(kind: RecordKind) -> Urgency {
     match kind {
-        RecordKind::SynStart | RecordKind::Handshake => Urgency::Soon,
-        RecordKind::Ended => Urgency::Idle,
+        RecordKind::SynStart | RecordKind::Handshake | RecordKind::ListenerOpened => Urgency::Soon,
+        RecordKind::Ended | RecordKind::Home => Urgency::Idle,
         _ => Urgency::Urgent,
     }
+}
+
+/// Whether records of this kind are wanted.
+#[inline(always)]
+pub(crate) fn is_wanted(kind: RecordKind) -> bool {
+    KINDS_WANTED.load() & (1 << kind as u32) != 0
+}
+
+/// Writes one record about a socket's own end, if its kind is wanted. Not inlined: no state of the verifier's is
+/// multiplied.
+#[inline(never)]
+pub(crate) fn emit_local(context: &BtfTracePointContext, kind: RecordKind, socket: Socket) {
+    let (Some(tcp), Some(local)) = (socket.tcp(), socket.local()) else {
+        return;
+    };
+    emit(context, kind, local, 0, socket, tcp);
 }
 
 /// Writes one record about a socket, if its kind is wanted.
@@ -88,7 +104,7 @@ pub(crate) fn emit(
     socket: Socket,
     tcp: TcpSocket,
 ) {
-    if KINDS_WANTED.load() & (1 << kind as u32) == 0 {
+    if !is_wanted(kind) {
         return;
     }
     let Some(mut entry) = SIGHTINGS.reserve::<Record>(0) else {
@@ -116,6 +132,10 @@ pub(crate) fn emit(
     match kind {
         RecordKind::Handshake => record.rtt_us = tcp.rtt_us(),
         RecordKind::Stalled => record.snd_una = tcp.oldest_unacknowledged().unwrap_or(0),
+        // Of these the peer is the socket's own end.
+        RecordKind::ListenerClosed | RecordKind::ListenerOpened | RecordKind::Home => {
+            record.peer_port = record.local_port;
+        }
         _ => {}
     }
     if aya_log_ebpf::macro_support::level_enabled(aya_log_ebpf::macro_support::Level::Debug) {

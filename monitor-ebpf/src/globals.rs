@@ -58,6 +58,10 @@ offsets! {
     OFF_SRTT,
     /// `tcp_sock.snd_una`
     OFF_SND_UNA,
+    /// `tcp_sock.rcv_nxt`
+    OFF_RCV_NXT,
+    /// `tcp_sock.is_mptcp`
+    OFF_MPTCP,
 }
 
 /// Cookie of the only network namespace to look at; 0 for all.

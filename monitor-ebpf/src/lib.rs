@@ -30,10 +30,21 @@ pub enum RecordKind {
     Ended = 10,
     /// `SYN_SENT` → `CLOSE` with `ETIMEDOUT`: the kernel gave up on a dial nobody answered.
     SynTimeout = 11,
+    /// `SYN_SENT` → `CLOSE` without an error after a SYN was sent again: the application gave up on a dial nobody answered.
+    Abandoned = 12,
+    /// A segment of an established connection is sent again, and an ICMP error said that there is no way.
+    SoftError = 13,
+    /// The last listener on a port of a namespace of this node is gone. `peer` is its own address, unspecified if it had
+    /// none.
+    ListenerClosed = 14,
+    /// A listener on a port of a namespace of this node begins. `peer` as for [`Self::ListenerClosed`].
+    ListenerOpened = 15,
+    /// A watched address (`peer`) is one of this namespace.
+    Home = 16,
 }
 
 /// The number of [`RecordKind`]s plus one: the size of tables indexed by kind.
-pub const KINDS: usize = 12;
+pub const KINDS: usize = 17;
 
 impl RecordKind {
     /// Every kind, in the order of its number.
@@ -49,13 +60,18 @@ impl RecordKind {
         Self::TimedOut,
         Self::Ended,
         Self::SynTimeout,
+        Self::Abandoned,
+        Self::SoftError,
+        Self::ListenerClosed,
+        Self::ListenerOpened,
+        Self::Home,
     ];
 
     /// The kind with this number, if there is one.
     #[must_use]
     pub const fn from_number(number: u8) -> Option<Self> {
         match number {
-            1..=11 => Some(Self::ALL[number as usize - 1]),
+            1..=16 => Some(Self::ALL[number as usize - 1]),
             _ => None,
         }
     }

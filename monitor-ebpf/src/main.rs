@@ -14,6 +14,7 @@ mod emit;
 mod errno;
 mod error_report;
 mod globals;
+mod listener;
 mod retransmit;
 mod socket;
 mod stalled;

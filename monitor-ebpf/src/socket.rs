@@ -44,6 +44,18 @@ impl Socket {
         self.address(&at::OFF_DADDR, &at::OFF_V6_DADDR)
     }
 
+    /// The local address, IPv4 in its IPv4-mapped form; `None` for other families.
+    #[inline(always)]
+    pub(crate) fn local(self) -> Option<[u8; 16]> {
+        self.address(&at::OFF_SADDR, &at::OFF_V6_SADDR)
+    }
+
+    /// The remote port, host byte order.
+    #[inline(always)]
+    pub(crate) fn peer_port(self) -> u16 {
+        u16::from_be(member(self.0, &at::OFF_DPORT).unwrap_or(0))
+    }
+
     #[inline(always)]
     fn address(self, v4: &Global<u32>, v6: &Global<u32>) -> Option<[u8; 16]> {
         match member::<u16>(self.0, &at::OFF_FAMILY)? {
@@ -161,15 +173,26 @@ impl Socket {
         record.socket_cookie = self.cookie();
         record.netns_cookie = self.netns();
         record.cgroup_id = self.cgroup();
-        record.local = self.address(&at::OFF_SADDR, &at::OFF_V6_SADDR).unwrap_or([0; 16]);
-        record.peer_port = u16::from_be(member(self.0, &at::OFF_DPORT).unwrap_or(0));
-        // `skc_num` is 0 at both ends of a socket's life; this one survives, and is 0 only at the start of a dial.
-        record.local_port = u16::from_be(member(tcp.0, &at::OFF_SPORT).unwrap_or(0));
+        record.local = self.local().unwrap_or([0; 16]);
+        record.peer_port = self.peer_port();
+        record.local_port = tcp.local_port();
         record.retransmits = tcp.retransmits();
     }
 }
 
 impl TcpSocket {
+    /// The local port, host byte order; 0 only at the start of a dial (`skc_num` is 0 at both ends of a socket's life).
+    #[inline(always)]
+    pub(crate) fn local_port(self) -> u16 {
+        u16::from_be(member(self.0, &at::OFF_SPORT).unwrap_or(0))
+    }
+
+    /// Whether it is one of the paths of an MPTCP connection: what happens to one says nothing of the connection.
+    #[inline(always)]
+    pub(crate) fn is_mptcp_path(self) -> bool {
+        member::<u8>(self.0, &at::OFF_MPTCP).unwrap_or(0) != 0
+    }
+
     /// How many times the retransmission timer fired without progress.
     #[inline(always)]
     pub(crate) fn retransmits(self) -> u8 {
@@ -187,6 +210,12 @@ impl TcpSocket {
     #[inline(always)]
     pub(crate) fn oldest_unacknowledged(self) -> Option<u32> {
         member(self.0, &at::OFF_SND_UNA)
+    }
+
+    /// The sequence number of the next byte the peer will send; `None` if this kernel does not show it.
+    #[inline(always)]
+    pub(crate) fn next_expected(self) -> Option<u32> {
+        member(self.0, &at::OFF_RCV_NXT)
     }
 }
 

@@ -1,4 +1,4 @@
-//! `inet_sock_set_state`: dials that begin, are answered or fail, and connections that end.
+//! `inet_sock_set_state`: dials that begin, are answered or fail, connections that end, and listeners that come and go.
 
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
@@ -7,14 +7,16 @@ use obit_ebpf::RecordKind;
 use crate::emit::emit;
 use crate::socket::Socket;
 use crate::watch::watched_peer;
-use crate::{errno, stalled};
+use crate::{errno, listener, stalled};
 
 /// TCP states (`include/net/tcp_states.h`; fixed: BPF programs see them as `BPF_TCP_*`).
 pub(crate) mod tcp {
     pub(crate) const ESTABLISHED: i32 = 1;
     pub(crate) const SYN_SENT: i32 = 2;
+    pub(crate) const SYN_RECV: i32 = 3;
     pub(crate) const CLOSE: i32 = 7;
     pub(crate) const CLOSE_WAIT: i32 = 8;
+    pub(crate) const LISTEN: i32 = 10;
 }
 
 /// `(const struct sock *sk, const int oldstate, const int newstate)`
@@ -22,24 +24,39 @@ pub(crate) mod tcp {
 pub(crate) fn inet_sock_set_state(context: BtfTracePointContext) -> i32 {
     let old: i32 = context.arg(1);
     let new: i32 = context.arg(2);
-    if !matters(old, new) {
-        return 0;
-    }
     let socket = Socket::new(context.arg(0));
-    let Some(peer) = watched_peer(socket) else { return 0 };
-    let Some(tcp_socket) = socket.tcp() else { return 0 };
-    let error = socket.error();
-    if old != tcp::SYN_SENT && new != tcp::SYN_SENT && new != tcp::CLOSE_WAIT {
-        stalled::ended(socket.cookie());
-    }
-    if let Some(kind) = kind(old, new, error) {
-        emit(&context, kind, peer, error, socket, tcp_socket);
+    match (old, new) {
+        (_, tcp::LISTEN) => listener::opened(&context, socket),
+        (tcp::LISTEN, tcp::CLOSE) => listener::closed(&context, socket),
+        (tcp::SYN_RECV, tcp::ESTABLISHED) => listener::accepted(&context, socket),
+        _ if matters(old, new) => of_connection(&context, socket, old, new),
+        _ => {}
     }
     0
 }
 
-/// The transitions that say something, by their two states alone. The server's side of a socket's life (LISTEN,
-/// SYN_RECV) and what follows a close (FIN_WAIT, LAST_ACK, TIME_WAIT) say nothing of the peer.
+/// What a transition of a socket says of its peer.
+#[inline(always)]
+fn of_connection(context: &BtfTracePointContext, socket: Socket, old: i32, new: i32) {
+    let Some(peer) = watched_peer(socket) else { return };
+    let Some(tcp_socket) = socket.tcp() else { return };
+    if tcp_socket.is_mptcp_path() {
+        return;
+    }
+    let error = socket.error();
+    if old != tcp::SYN_SENT && new != tcp::SYN_SENT && new != tcp::CLOSE_WAIT {
+        stalled::ended(socket.cookie());
+    }
+    if let Some(kind) = kind(old, new, error, tcp_socket.retransmits()) {
+        if let RecordKind::Handshake = kind {
+            listener::answered(socket, tcp_socket, peer);
+        }
+        emit(context, kind, peer, error, socket, tcp_socket);
+    }
+}
+
+/// The transitions that say something of a peer, by their two states alone. What follows a close (FIN_WAIT, LAST_ACK,
+/// TIME_WAIT) says nothing of it.
 #[inline(always)]
 fn matters(old: i32, new: i32) -> bool {
     new == tcp::SYN_SENT
@@ -50,7 +67,7 @@ fn matters(old: i32, new: i32) -> bool {
 
 /// What a transition says.
 #[inline(always)]
-fn kind(old: i32, new: i32, error: u16) -> Option<RecordKind> {
+fn kind(old: i32, new: i32, error: u16, retransmits: u8) -> Option<RecordKind> {
     match (old, new) {
         (_, tcp::SYN_SENT) => Some(RecordKind::SynStart),
         (tcp::SYN_SENT, tcp::ESTABLISHED) => Some(RecordKind::Handshake),
@@ -58,7 +75,9 @@ fn kind(old: i32, new: i32, error: u16) -> Option<RecordKind> {
             errno::ECONNREFUSED => RecordKind::Refused,
             errno::EHOSTUNREACH | errno::ENETUNREACH | errno::EHOSTDOWN => RecordKind::Unreachable,
             errno::ETIMEDOUT => RecordKind::SynTimeout,
-            // 0: the application gave up. ECONNABORTED: somebody on this node destroyed the socket.
+            // The application gave up: on silence, or for reasons of its own.
+            0 if retransmits > 0 => RecordKind::Abandoned,
+            // ECONNABORTED: somebody on this node destroyed the socket.
             _ => RecordKind::Ended,
         }),
         // Simultaneous open: the dial is over, and nothing is known of the peer's listener.

@@ -19,5 +19,11 @@ pub(crate) fn watched_peer(socket: Socket) -> Option<[u8; 16]> {
         return None;
     }
     let peer = socket.peer()?;
-    WATCHED.get_ptr(peer).map(|_| peer)
+    is_watched(&peer).then_some(peer)
+}
+
+/// Whether somebody watches an address.
+#[inline(always)]
+pub(crate) fn is_watched(address: &[u8; 16]) -> bool {
+    WATCHED.get_ptr(address).is_some()
 }

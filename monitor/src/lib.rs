@@ -2,13 +2,14 @@
 //! unix socket. The modules follow the path of the data:
 //!
 //! ```text
-//! kernel ──Sighting──▶ reader ─▶ stall ─▶ ledger ──Standing──▶ registry ══Notice══▶ socket
-//!                                └──────────────── hub ────────────────┘
+//! kernel ──Sighting──▶ reader ─▶ stall, home ─▶ ledger ──Standing──▶ registry ══Notice══▶ socket
+//!                                      └──────────────── hub ────────────────┘
 //! ```
 
 pub mod cli;
 pub mod clock;
 pub mod coverage;
+pub mod home;
 pub mod hub;
 pub mod kernel;
 pub mod ledger;

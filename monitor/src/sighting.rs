@@ -116,6 +116,19 @@ pub enum Observation {
     Stalled,
     /// The kernel gave up on an established connection.
     TimedOut,
+    /// The kernel gave up on a dial that nobody answered.
+    SynTimeout,
+    /// The application gave up on a dial after it had stalled, or its SYN had been sent again.
+    Abandoned,
+    /// A segment of an established connection was sent again, and an ICMP error said that there is no way.
+    SoftError,
+    /// The last listener on a port of a namespace of this node is gone. `peer` is its own address: unspecified, until the
+    /// addresses of its namespace are put in its place.
+    ListenerClosed,
+    /// A listener on a port of a namespace of this node begins. `peer` as above.
+    ListenerOpened,
+    /// The address of `peer` is one of the namespace, which is one of this node's.
+    Home,
     /// The socket ended in a way that is no evidence against the peer.
     Ended,
 }

@@ -31,6 +31,8 @@ impl From<wire::Reason> for Reason {
             wire::Reason::TimedOut => Self::TimedOut,
             wire::Reason::AllClosed => Self::AllClosed,
             wire::Reason::Expired => Self::Expired,
+            wire::Reason::SynTimeout => Self::SynTimeout,
+            wire::Reason::ListenerClosed => Self::ListenerClosed,
         }
     }
 }
@@ -64,7 +66,7 @@ mod tests {
     fn every_word_of_the_protocol_has_one_here() {
         let verdicts = (0..5).map(|n| Verdict::from(wire::Verdict::try_from(n).unwrap()));
         assert_eq!(verdicts.collect::<std::collections::HashSet<_>>().len(), 5);
-        let reasons = (0..12).map(|n| Reason::from(wire::Reason::try_from(n).unwrap()));
-        assert_eq!(reasons.collect::<std::collections::HashSet<_>>().len(), 12);
+        let reasons = (0..14).map(|n| Reason::from(wire::Reason::try_from(n).unwrap()));
+        assert_eq!(reasons.collect::<std::collections::HashSet<_>>().len(), 14);
     }
 }

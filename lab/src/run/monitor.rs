@@ -60,6 +60,8 @@ impl MonitorProcess {
             .arg(&socket)
             .arg("--netns")
             .arg(client.path())
+            // All pods live on this one kernel; without this the numbers hold for pods of another node.
+            .args(["--without", "listener-closed"])
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)

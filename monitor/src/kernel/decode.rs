@@ -22,8 +22,8 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Sighting> {
 fn observation(kind: RecordKind, rtt_us: u32) -> Observation {
     match kind {
         RecordKind::Refused => Observation::Refused,
-        // Silence to the end weighs what "no way there" weighs.
-        RecordKind::Unreachable | RecordKind::SynTimeout => Observation::Unreachable,
+        RecordKind::Unreachable => Observation::Unreachable,
+        RecordKind::SynTimeout => Observation::SynTimeout,
         RecordKind::SynStart => Observation::SynStart,
         RecordKind::SynRetransmit => Observation::SynRetransmit,
         RecordKind::Handshake => Observation::Handshake {
@@ -34,6 +34,11 @@ fn observation(kind: RecordKind, rtt_us: u32) -> Observation {
         RecordKind::Stalled => Observation::Stalled,
         RecordKind::TimedOut => Observation::TimedOut,
         RecordKind::Ended => Observation::Ended,
+        RecordKind::Abandoned => Observation::Abandoned,
+        RecordKind::SoftError => Observation::SoftError,
+        RecordKind::ListenerClosed => Observation::ListenerClosed,
+        RecordKind::ListenerOpened => Observation::ListenerOpened,
+        RecordKind::Home => Observation::Home,
     }
 }
 

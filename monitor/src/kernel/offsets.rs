@@ -40,7 +40,7 @@ enum Need {
     Detail,
 }
 
-const MEMBERS: [Member; 21] = [
+const MEMBERS: [Member; 23] = [
     member("OFF_FAMILY", "sock", "__sk_common.skc_family", Need::Everything),
     member("OFF_STATE", "sock", "__sk_common.skc_state", Need::Everything),
     member("OFF_DPORT", "sock", "__sk_common.skc_dport", Need::Everything),
@@ -59,7 +59,12 @@ const MEMBERS: [Member; 21] = [
     member("OFF_CGROUP", "sock", "sk_cgrp_data.cgroup", Need::Detail),
     member("OFF_CGROUP_NODE", "cgroup", "kn", Need::Detail),
     member("OFF_NODE_ID", "kernfs_node", "id", Need::Detail),
-    member("OFF_SPORT", "tcp_sock", "inet_conn.icsk_inet.inet_sport", Need::Detail),
+    member(
+        "OFF_SPORT",
+        "tcp_sock",
+        "inet_conn.icsk_inet.inet_sport",
+        Need::Signals(&[Signal::ListenerClosed]),
+    ),
     member(
         "OFF_RETRANSMITS",
         "tcp_sock",
@@ -67,7 +72,20 @@ const MEMBERS: [Member; 21] = [
         Need::Signals(&[Signal::Stalled]),
     ),
     member("OFF_SRTT", "tcp_sock", "srtt_us", Need::Signals(&[Signal::Handshake])),
-    member("OFF_SND_UNA", "tcp_sock", "snd_una", Need::Signals(&[Signal::Stalled])),
+    member(
+        "OFF_SND_UNA",
+        "tcp_sock",
+        "snd_una",
+        Need::Signals(&[Signal::Stalled, Signal::ListenerClosed]),
+    ),
+    member(
+        "OFF_RCV_NXT",
+        "tcp_sock",
+        "rcv_nxt",
+        Need::Signals(&[Signal::ListenerClosed]),
+    ),
+    // Absent from a kernel built without MPTCP, which has no such sockets.
+    member("OFF_MPTCP", "tcp_sock", "is_mptcp", Need::Detail),
 ];
 
 const fn member(global: &'static str, root: &'static str, path: &'static str, needed_for: Need) -> Member {
@@ -114,9 +132,12 @@ impl Offsets {
 
     /// Whether the members a signal needs are there.
     pub(super) fn allow(&self, signal: Signal) -> bool {
-        !self
-            .missing()
-            .any(|member| matches!(member.needed_for, Need::Signals(needy) if needy.contains(&signal)))
+        self.missing().all(|member| match member.needed_for {
+            Need::Signals(needy) => !needy.contains(&signal),
+            // A listener is one of its namespace.
+            Need::Netns => signal != Signal::ListenerClosed,
+            Need::Everything | Need::Detail => true,
+        })
     }
 
     /// Whether network namespaces can be told apart.
@@ -194,16 +215,16 @@ mod tests {
 
     #[test]
     fn a_missing_member_switches_off_what_needs_it_and_nothing_else() {
+        let off = |offsets: &Offsets| {
+            let off = Signal::ALL.into_iter().filter(|signal| !offsets.allow(*signal));
+            off.collect::<Vec<_>>()
+        };
         let offsets = all_but(&["snd_una"]);
         assert_eq!(offsets.lacks(), []);
-        assert!(!offsets.allow(Signal::Stalled));
-        assert!(
-            Signal::ALL
-                .into_iter()
-                .filter(|signal| *signal != Signal::Stalled)
-                .all(|signal| offsets.allow(signal))
-        );
+        assert_eq!(off(&offsets), [Signal::Stalled, Signal::ListenerClosed]);
         assert!(offsets.know_netns());
+        assert_eq!(off(&all_but(&["net_cookie"])), [Signal::ListenerClosed]);
+        assert_eq!(off(&all_but(&["is_mptcp"])), []);
     }
 
     #[test]

@@ -26,11 +26,17 @@ pub enum Signal {
     Stalled,
     /// Connections and dials the kernel gave up on.
     TimedOut,
+    /// Dials the application gave up on after silence.
+    Abandoned,
+    /// Established connections to which an ICMP error says that there is no way.
+    SoftError,
+    /// Listeners of this node's pods that are gone.
+    ListenerClosed,
 }
 
 impl Signal {
     /// Every signal.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Refused,
         Self::Unreachable,
         Self::Syn,
@@ -40,6 +46,9 @@ impl Signal {
         Self::PeerClosed,
         Self::Stalled,
         Self::TimedOut,
+        Self::Abandoned,
+        Self::SoftError,
+        Self::ListenerClosed,
     ];
 
     /// Its name in options, logs and the protocol.
@@ -55,6 +64,9 @@ impl Signal {
             Self::PeerClosed => "peer-closed",
             Self::Stalled => "stalled",
             Self::TimedOut => "timed-out",
+            Self::Abandoned => "abandoned",
+            Self::SoftError => "soft-error",
+            Self::ListenerClosed => "listener-closed",
         }
     }
 
@@ -70,6 +82,9 @@ impl Signal {
             Self::PeerClosed => &[RecordKind::PeerClosed],
             Self::Stalled => &[RecordKind::Stalled],
             Self::TimedOut => &[RecordKind::TimedOut, RecordKind::SynTimeout],
+            Self::Abandoned => &[RecordKind::Abandoned],
+            Self::SoftError => &[RecordKind::SoftError],
+            Self::ListenerClosed => &[RecordKind::ListenerClosed, RecordKind::ListenerOpened, RecordKind::Home],
         }
     }
 }
@@ -130,7 +145,7 @@ mod tests {
     fn an_unknown_name_is_answered_with_the_known_ones() {
         let error = "reused".parse::<Signal>().unwrap_err().to_string();
         assert!(
-            error.contains("\"reused\"") && error.contains("refused") && error.contains("timed-out"),
+            error.contains("\"reused\"") && error.contains("refused") && error.contains("listener-closed"),
             "{error}"
         );
     }
@@ -157,6 +172,6 @@ mod tests {
     #[test]
     fn ends_are_wanted_even_when_nothing_else_is() {
         assert_eq!(kinds_wanted(&[]), 1 << 10);
-        assert_eq!(kinds_wanted(&Signal::ALL), 0b1111_1111_1110);
+        assert_eq!(kinds_wanted(&Signal::ALL), 0b1_1111_1111_1111_1110);
     }
 }

@@ -18,6 +18,8 @@ const SYN_RETRANSMIT_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct Address {
     answered: Option<MonotonicNs>,
     unreachable: Witnesses,
+    /// A dial given up by the kernel: silence to the end weighs what "no way there" weighs.
+    timed_out: Witnesses,
     views: BTreeMap<NetnsCookie, View>,
 }
 
@@ -27,34 +29,58 @@ struct View {
     dials: Silence,
     retransmitted: Option<Evidence>,
     connections: Silence,
+    /// Established connections that were told there is no way.
+    soft_errors: Option<Evidence>,
+    /// What was known before another namespace was answered: a reason to ask, no more.
+    doubted: Option<(Evidence, Reason)>,
 }
 
 impl View {
+    fn evidence(&self) -> impl Iterator<Item = Evidence> {
+        let doubted = self.doubted.map(|(evidence, _)| evidence);
+        let silences = self.dials.evidence().chain(self.connections.evidence());
+        silences
+            .chain(self.retransmitted)
+            .chain(self.soft_errors)
+            .chain(doubted)
+    }
+
     fn last(&self) -> MonotonicNs {
-        let retransmitted = self.retransmitted.map(|evidence| evidence.last());
-        self.dials
-            .last()
-            .max(self.connections.last())
-            .max(retransmitted)
-            .unwrap_or_default()
+        self.evidence().map(|it| it.last()).max().unwrap_or_default()
     }
 
     fn sweep(&mut self, now: MonotonicNs) {
         self.dials.sweep(now);
         self.connections.sweep(now);
         sweep(&mut self.retransmitted, now);
+        sweep(&mut self.soft_errors, now);
+        self.doubted = self.doubted.filter(|(evidence, _)| evidence.holds(now));
     }
 
     fn is_empty(&self) -> bool {
-        self.dials.is_empty() && self.connections.is_empty() && self.retransmitted.is_none()
+        self.evidence().next().is_none()
     }
 
     fn expires(&self) -> Option<MonotonicNs> {
-        let retransmitted = self.retransmitted.map(|evidence| evidence.expires());
-        [self.dials.expires(), self.connections.expires(), retransmitted]
+        self.evidence().map(|it| it.expires()).min()
+    }
+
+    /// Another namespace was answered: the peer may be back, or be kept from this namespace alone.
+    fn doubt(&mut self) {
+        let newest = [
+            (self.dials.newest(), Reason::SynStalled),
+            (self.retransmitted, Reason::SynRetransmit),
+            (self.connections.newest(), Reason::Stalled),
+            (self.soft_errors, Reason::Unreachable),
+        ];
+        let newest = newest
             .into_iter()
-            .flatten()
-            .min()
+            .filter_map(|(evidence, reason)| Some((evidence?, reason)));
+        let doubted = newest.chain(self.doubted).max_by_key(|(evidence, _)| evidence.last());
+        *self = Self {
+            doubted,
+            ..Self::default()
+        };
     }
 
     /// What this silence means to a subscriber that met it itself.
@@ -72,7 +98,10 @@ impl View {
                     connection.standing(Verdict::Dead, Reason::Stalled)
                 }
             });
+        let doubted = self.doubted.filter(|(evidence, _)| evidence.holds(now));
+        let doubted = doubted.map(|(evidence, reason)| evidence.standing(Verdict::Suspect, reason));
         self.elsewhere(now)
+            .or_graver(doubted)
             .or_graver(dead(self.dials.twice(now), Reason::SynStalled))
             .or_graver(dead(holding(self.retransmitted, now), Reason::SynRetransmit))
             .or_graver(both)
@@ -85,21 +114,57 @@ impl View {
             .or_graver(suspect(self.dials.once(now), Reason::SynStalled))
             .or_graver(suspect(holding(self.retransmitted, now), Reason::SynRetransmit))
             .or_graver(suspect(self.connections.once(now), Reason::Stalled))
+            .or_graver(suspect(holding(self.soft_errors, now), Reason::Unreachable))
     }
 }
 
 impl Address {
-    /// The peer answered a dial: whatever was held against the address is void. Returns whether anything was.
-    pub(super) fn answered(&mut self, at: MonotonicNs) -> bool {
+    /// The peer answered a dial from `netns`: what that namespace held against the address is void, and what others did is
+    /// doubtful. Returns whether anything was held.
+    pub(super) fn answered(&mut self, netns: NetnsCookie, at: MonotonicNs) -> bool {
         self.answered = self.answered.max(Some(at));
-        let held = !self.views.is_empty() || self.unreachable.len() > 0;
-        self.views.clear();
-        self.unreachable = Witnesses::default();
+        let held = !self.views.is_empty() || self.unreachable.len() + self.timed_out.len() > 0;
+        self.views
+            .retain(|other, _| netns.is_known() && other.is_known() && *other != netns);
+        self.views.values_mut().for_each(View::doubt);
+        self.unreachable.answered(netns);
+        self.timed_out.answered(netns);
         held
     }
 
-    pub(super) fn unreachable(&mut self, netns: NetnsCookie, at: MonotonicNs) {
-        self.unreachable.note(netns, at);
+    /// There is no way to the address. Returns whether that counts: not if a dial was answered later.
+    pub(super) fn unreachable(&mut self, netns: NetnsCookie, at: MonotonicNs) -> bool {
+        let counts = !self.answered_since(at);
+        if counts {
+            self.unreachable.note(netns, at);
+        }
+        counts
+    }
+
+    /// The kernel gave up on a dial. Returns whether that counts, as above.
+    pub(super) fn dial_timed_out(&mut self, netns: NetnsCookie, at: MonotonicNs) -> bool {
+        let counts = !self.answered_since(at);
+        if counts {
+            self.timed_out.note(netns, at);
+        }
+        counts
+    }
+
+    /// A dial that had met silence was given up: the silence lasted until then.
+    pub(super) fn dial_abandoned(&mut self, netns: NetnsCookie, at: MonotonicNs) {
+        if let Some(view) = self.views.get_mut(&netns) {
+            view.dials.renew(at);
+            Evidence::renew(&mut view.retransmitted, at);
+        }
+    }
+
+    /// An established connection was told that there is no way. Returns whether it is the first.
+    pub(super) fn soft_error(&mut self, netns: NetnsCookie, at: MonotonicNs) -> bool {
+        let slot = &mut self.view(netns).soft_errors;
+        sweep(slot, at);
+        let first = slot.is_none();
+        Evidence::note(slot, at);
+        first
     }
 
     /// A dial got no answer in `waited`. Returns whether that counts: not if another was answered since it began, for
@@ -143,11 +208,13 @@ impl Address {
         views
             .fold(Standing::UNKNOWN, |worst, view| worst.or_graver(Some(view)))
             .or_graver(self.unreachable.standing(own, now, Reason::Unreachable))
+            .or_graver(self.timed_out.standing(own, now, Reason::SynTimeout))
     }
 
     pub(super) fn sweep(&mut self, now: MonotonicNs) {
         self.answered = self.answered.filter(|at| now.since(*at) < LIFETIME);
         self.unreachable.sweep(now);
+        self.timed_out.sweep(now);
         self.views.retain(|_, view| {
             view.sweep(now);
             !view.is_empty()
@@ -157,7 +224,8 @@ impl Address {
     pub(super) fn expires(&self) -> Option<MonotonicNs> {
         let views = self.views.values().filter_map(View::expires);
         let answered = self.answered.map(|at| at + LIFETIME);
-        views.chain(self.unreachable.expires()).chain(answered).min()
+        let hard = self.unreachable.expires().into_iter().chain(self.timed_out.expires());
+        views.chain(hard).chain(answered).min()
     }
 
     /// Whether nothing is known.
@@ -167,7 +235,7 @@ impl Address {
 
     /// How many facts are remembered: the measure of its memory.
     pub(super) fn len(&self) -> usize {
-        self.views.len() + self.unreachable.len()
+        self.views.len() + self.unreachable.len() + self.timed_out.len()
     }
 
     fn answered_since(&self, sent: MonotonicNs) -> bool {

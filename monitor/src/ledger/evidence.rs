@@ -43,6 +43,15 @@ impl Evidence {
         }
     }
 
+    /// Seen again, without being another observation.
+    pub(super) fn renew(slot: &mut Option<Self>, at: MonotonicNs) {
+        if let Some(known) = slot
+            && known.holds(at)
+        {
+            known.last = known.last.max(at);
+        }
+    }
+
     /// Whether it still counts.
     pub(super) fn holds(&self, now: MonotonicNs) -> bool {
         now < self.expires()
@@ -85,6 +94,8 @@ pub(super) fn sweep(slot: &mut Option<Evidence>, now: MonotonicNs) {
 #[derive(Debug, Default)]
 pub(super) struct Witnesses {
     seen: BTreeMap<NetnsCookie, Evidence>,
+    /// What was seen before another namespace was answered: see [`Self::answered`].
+    doubted: BTreeMap<NetnsCookie, Evidence>,
     agreed: Option<Evidence>,
 }
 
@@ -102,6 +113,23 @@ impl Witnesses {
         self.seen.extend(slot.map(|evidence| (netns, evidence)));
     }
 
+    /// The peer answered a dial from `netns`. What that namespace saw is void. What others saw says nothing to anyone else
+    /// any more, and to themselves only that they should ask: the peer may be back, or be kept from them alone.
+    pub(super) fn answered(&mut self, netns: NetnsCookie) {
+        self.agreed = None;
+        self.doubted.remove(&netns);
+        self.seen.remove(&netns);
+        self.seen.remove(&NetnsCookie::UNKNOWN);
+        if !netns.is_known() {
+            self.doubted.clear();
+            self.seen.clear();
+        }
+        while let Some((other, evidence)) = self.seen.pop_first() {
+            make_room(&mut self.doubted, other, Evidence::last);
+            self.doubted.insert(other, evidence);
+        }
+    }
+
     /// The standing this gives a peer for a subscriber in `netns`.
     pub(super) fn standing(&self, netns: Option<NetnsCookie>, now: MonotonicNs, reason: Reason) -> Option<Standing> {
         let own = netns.and_then(|netns| self.seen.get(&netns)).copied();
@@ -112,9 +140,11 @@ impl Witnesses {
         {
             return Some(evidence.standing(Verdict::Dead, reason));
         }
+        let doubted = netns.and_then(|netns| self.doubted.get(&netns));
         let earliest = self
             .seen
             .values()
+            .chain(doubted)
             .filter(|evidence| evidence.holds(now))
             .min_by_key(|evidence| evidence.first);
         earliest.map(|evidence| evidence.standing(Verdict::Suspect, reason))
@@ -122,15 +152,17 @@ impl Witnesses {
 
     pub(super) fn sweep(&mut self, now: MonotonicNs) {
         self.seen.retain(|_, evidence| evidence.holds(now));
+        self.doubted.retain(|_, evidence| evidence.holds(now));
         sweep(&mut self.agreed, now);
     }
 
     pub(super) fn expires(&self) -> Option<MonotonicNs> {
-        self.seen.values().chain(&self.agreed).map(Evidence::expires).min()
+        let all = self.seen.values().chain(self.doubted.values()).chain(&self.agreed);
+        all.map(Evidence::expires).min()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.seen.len()
+        self.seen.len() + self.doubted.len()
     }
 }
 
@@ -204,6 +236,16 @@ impl Silence {
         }
     }
 
+    /// The silence goes on.
+    pub(super) fn renew(&mut self, at: MonotonicNs) {
+        if let Some((_, evidence)) = &mut self.first
+            && evidence.holds(at)
+        {
+            evidence.last = evidence.last.max(at);
+        }
+        Evidence::renew(&mut self.more, at);
+    }
+
     /// One socket's silence.
     pub(super) fn once(&self, now: MonotonicNs) -> Option<Evidence> {
         holding(self.first.map(|(_, evidence)| evidence), now).or(self.twice(now))
@@ -223,17 +265,12 @@ impl Silence {
         sweep(&mut self.more, now);
     }
 
-    pub(super) fn expires(&self) -> Option<MonotonicNs> {
-        let first = self.first.map(|(_, evidence)| evidence.expires());
-        first.into_iter().chain(self.more.map(|more| more.expires())).min()
+    /// All that is held.
+    pub(super) fn evidence(&self) -> impl Iterator<Item = Evidence> {
+        self.first.map(|(_, evidence)| evidence).into_iter().chain(self.more)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.first.is_none() && self.more.is_none()
-    }
-
-    pub(super) fn last(&self) -> Option<MonotonicNs> {
-        let first = self.first.map(|(_, evidence)| evidence.last);
-        first.max(self.more.map(|more| more.last))
+    pub(super) fn newest(&self) -> Option<Evidence> {
+        self.evidence().max_by_key(Evidence::last)
     }
 }

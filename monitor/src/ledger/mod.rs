@@ -3,7 +3,9 @@
 //! Pure: time is an argument, nothing is random, the same sightings give the same verdicts. Rules it follows:
 //!
 //! - Evidence has a *strength* (what was seen) and a *scope*: the namespace that saw it. What a subscriber's own
-//!   namespace saw may condemn a peer; what only one other saw makes it suspect at most.
+//!   namespace saw may condemn a peer; what only one other saw makes it suspect at most. Likewise an answer given to
+//!   another namespace voids what others saw, and leaves what one's own saw as a suspicion.
+//! - What the node itself knows holds for all: nobody listens on a port of one of its pods any more.
 //! - The gravest evidence that still counts decides. Newer, weaker evidence never weakens a verdict: only a handshake
 //!   does, at once, or time, after [`LIFETIME`] without fresh evidence.
 //! - A refusal is about an address and port; silence and "no way there" are about the address, whatever the port.
@@ -215,16 +217,43 @@ fn apply(place: &mut Place, port_is_watched: bool, sighting: &Sighting) -> Chang
         About::Nobody
     };
     match what {
-        Observation::SynStart => Change::NONE,
+        Observation::SynStart | Observation::Home => Change::NONE,
         Observation::Refused => {
+            let counts = port.as_mut().is_some_and(|port| port.refused(netns, at));
+            Change::of(if counts { about_peer } else { About::Nobody })
+        }
+        Observation::ListenerClosed => {
+            let counts = port.as_mut().is_some_and(|port| port.listener_closed(at));
+            Change::of(if counts { about_peer } else { About::Nobody })
+        }
+        Observation::ListenerOpened => {
             if let Some(port) = &mut port {
-                port.refused(netns, at);
+                port.listener_opened();
             }
             Change::of(about_peer)
         }
         Observation::Unreachable => {
-            place.address.unreachable(netns, at);
-            Change::of(About::Address(ip))
+            let counts = place.address.unreachable(netns, at);
+            Change::of(if counts { About::Address(ip) } else { About::Nobody })
+        }
+        Observation::SynTimeout => {
+            let counts = place.address.dial_timed_out(netns, at);
+            Change::of(if counts { About::Address(ip) } else { About::Nobody })
+        }
+        Observation::Abandoned => {
+            place.address.dial_abandoned(netns, at);
+            Change::NONE
+        }
+        Observation::SoftError => {
+            let first = place.address.soft_error(netns, at);
+            Change {
+                about: About::Address(ip),
+                connections: if first {
+                    this(Verdict::Suspect, Reason::Unreachable)
+                } else {
+                    vec![]
+                },
+            }
         }
         Observation::SynStalled { waited } => {
             let counts = place.address.dial_stalled(netns, silent, at, waited);
@@ -236,9 +265,9 @@ fn apply(place: &mut Place, port_is_watched: bool, sighting: &Sighting) -> Chang
         }
         Observation::Handshake { .. } => {
             if let Some(port) = &mut port {
-                port.answered(socket, at);
+                port.answered(netns, socket, at);
             }
-            let held = place.address.answered(at);
+            let held = place.address.answered(netns, at);
             Change::of(if held { About::Address(ip) } else { about_peer })
         }
         Observation::Reset | Observation::PeerClosed => {

@@ -21,17 +21,19 @@ pub(super) struct Port {
     alive: Option<Evidence>,
     refused: Witnesses,
     all_closed: Option<Evidence>,
+    listener_closed: Option<Evidence>,
     open: HashSet<SocketCookie>,
     open_unnamed: usize,
     ended_by_peer: Option<MonotonicNs>,
 }
 
 impl Port {
-    /// The peer answered a dial: it lives.
-    pub(super) fn answered(&mut self, socket: SocketCookie, at: MonotonicNs) {
+    /// The peer answered a dial from `netns`: it lives.
+    pub(super) fn answered(&mut self, netns: NetnsCookie, socket: SocketCookie, at: MonotonicNs) {
         Evidence::note(&mut self.alive, at);
-        self.refused = Witnesses::default();
+        self.refused.answered(netns);
         self.all_closed = None;
+        self.listener_closed = None;
         self.ended_by_peer = None;
         if self.open.len() < OPEN_MAX {
             self.open.insert(socket);
@@ -40,8 +42,33 @@ impl Port {
         }
     }
 
-    pub(super) fn refused(&mut self, netns: NetnsCookie, at: MonotonicNs) {
-        self.refused.note(netns, at);
+    /// A dial was refused. Returns whether that counts: not if another was answered later.
+    pub(super) fn refused(&mut self, netns: NetnsCookie, at: MonotonicNs) -> bool {
+        let counts = !self.answered_since(at);
+        if counts {
+            self.refused.note(netns, at);
+        }
+        counts
+    }
+
+    /// Nobody listens there any more, as the kernel of this node knows. Returns whether that counts, as above.
+    pub(super) fn listener_closed(&mut self, at: MonotonicNs) -> bool {
+        let counts = !self.answered_since(at);
+        if counts {
+            Evidence::note(&mut self.listener_closed, at);
+        }
+        counts
+    }
+
+    /// Somebody listens there again: what was held against the port is void.
+    pub(super) fn listener_opened(&mut self) {
+        self.refused = Witnesses::default();
+        self.all_closed = None;
+        self.listener_closed = None;
+    }
+
+    fn answered_since(&self, at: MonotonicNs) -> bool {
+        self.alive.is_some_and(|alive| alive.last() > at)
     }
 
     /// The peer ended a connection. When it was the last one, and the peer ended the others with it within
@@ -82,9 +109,12 @@ impl Port {
             ..evidence.standing(Verdict::Alive, Reason::Handshake)
         });
         let all_closed = holding(self.all_closed, now).map(|it| it.standing(Verdict::Suspect, Reason::AllClosed));
+        let listener_closed =
+            holding(self.listener_closed, now).map(|it| it.standing(Verdict::Dead, Reason::ListenerClosed));
         Standing::UNKNOWN
             .or_graver(alive)
             .or_graver(all_closed)
+            .or_graver(listener_closed)
             .or_graver(self.refused.standing(own, now, Reason::Refused))
     }
 
@@ -92,13 +122,18 @@ impl Port {
         self.refused.sweep(now);
         sweep(&mut self.alive, now);
         sweep(&mut self.all_closed, now);
+        sweep(&mut self.listener_closed, now);
         self.ended_by_peer = self.ended_by_peer.filter(|at| now.since(*at) < LIFETIME);
     }
 
     pub(super) fn expires(&self) -> Option<MonotonicNs> {
         let ended = self.ended_by_peer.map(|at| at + LIFETIME);
-        let slots = self.alive.iter().chain(&self.all_closed).map(Evidence::expires);
-        slots.chain(self.refused.expires()).chain(ended).min()
+        let slots = self.alive.iter().chain(&self.all_closed).chain(&self.listener_closed);
+        slots
+            .map(Evidence::expires)
+            .chain(self.refused.expires())
+            .chain(ended)
+            .min()
     }
 
     /// Whether nothing is known.

@@ -122,6 +122,60 @@ fn a_handshake_read_after_its_dial_stalled_takes_the_stall_back() {
 }
 
 #[test]
+fn a_dial_given_up_after_silence_renews_the_silence_and_adds_none() {
+    let script = |last: Observation| {
+        after(&[
+            seen(1_000, OWN, 1, STALLED_DIAL),
+            seen(1_010, OWN, 2, STALLED_DIAL),
+            seen(1_500, OWN, 2, Observation::SynRetransmit),
+            seen(30_000, OWN, 2, last),
+        ])
+    };
+    assert_eq!(verdict(&script(Observation::Ended), OWN, 61_600).0, Verdict::Unknown);
+    let ledger = script(Observation::Abandoned);
+    let standing = ledger.verdict(peer(), Some(OWN), ms(61_600));
+    assert_eq!((standing.verdict, standing.evidence), (Verdict::Dead, 2));
+    assert_eq!(verdict(&ledger, OWN, 90_000).0, Verdict::Unknown);
+}
+
+#[test]
+fn a_listener_that_closed_says_nothing_once_a_later_dial_was_answered() {
+    let ledger = after(&[
+        seen(100, OWN, 1, HANDSHAKE),
+        seen(99, ELSEWHERE, 2, Observation::ListenerClosed),
+        seen(98, OWN, 3, Observation::Refused),
+        seen(97, OWN, 3, Observation::Unreachable),
+        seen(96, OWN, 3, Observation::SynTimeout),
+    ]);
+    assert_eq!(verdict(&ledger, OWN, 101).0, Verdict::Alive);
+}
+
+#[test]
+fn what_one_met_oneself_outlasts_an_answer_given_to_another_as_a_suspicion() {
+    let evidence = [
+        vec![seen(10, OWN, 1, Observation::Refused)],
+        vec![seen(10, OWN, 1, Observation::Unreachable)],
+        vec![seen(10, OWN, 1, STALLED_DIAL), seen(11, OWN, 2, STALLED_DIAL)],
+    ];
+    for script in evidence {
+        let mut ledger = after(&script);
+        let answer = seen(20, ELSEWHERE, 9, HANDSHAKE);
+        ledger.observe(answer.at, &answer);
+        assert_eq!(verdict(&ledger, OWN, 21).0, Verdict::Suspect);
+        assert_eq!(verdict(&ledger, THIRD, 21).0, Verdict::Alive);
+        // Met again: dead again.
+        for again in &script {
+            let again = Sighting { at: ms(100), ..*again };
+            ledger.observe(again.at, &again);
+        }
+        assert_eq!(verdict(&ledger, OWN, 101).0, Verdict::Dead);
+        let answer = seen(200, OWN, 10, HANDSHAKE);
+        ledger.observe(answer.at, &answer);
+        assert_eq!(verdict(&ledger, OWN, 201).0, Verdict::Alive);
+    }
+}
+
+#[test]
 fn evidence_expires_after_a_minute_and_fresh_evidence_renews_it() {
     let mut ledger = after(&[
         seen(0, OWN, 1, Observation::Refused),
@@ -276,12 +330,18 @@ fn news_of_a_connection_names_the_connection_and_a_fin_leaves_its_last_words_to_
     let both = [(4, Verdict::Dead, Reason::Stalled), (5, Verdict::Dead, Reason::Stalled)];
     assert_eq!(news(7, 5, O::Stalled), both);
     assert_eq!(news(8, 6, O::Stalled), [(6, Verdict::Dead, Reason::Stalled)]);
+    assert_eq!(news(9, 7, O::SoftError), [(7, Verdict::Suspect, Reason::Unreachable)]);
     for what in [
         O::Refused,
         O::Unreachable,
         STALLED_DIAL,
         O::SynStart,
         O::SynRetransmit,
+        O::SynTimeout,
+        O::Abandoned,
+        O::SoftError,
+        O::ListenerClosed,
+        O::ListenerOpened,
         O::Ended,
     ] {
         assert_eq!(news(100, 7, what), [], "{what:?}");
@@ -355,6 +415,10 @@ fn every_sighting_that_can_move_a_verdict_says_whose() {
         O::Unreachable,
         STALLED_DIAL,
         O::SynRetransmit,
+        O::SynTimeout,
+        O::SoftError,
+        O::ListenerClosed,
+        O::ListenerOpened,
         O::Reset,
         O::Stalled,
         O::TimedOut,
@@ -362,5 +426,7 @@ fn every_sighting_that_can_move_a_verdict_says_whose() {
     ] {
         assert_eq!(about(what), Some(peer().ip()), "{what:?}");
     }
-    assert_eq!((about(O::SynStart), about(O::Ended)), (None, None));
+    for what in [O::SynStart, O::Abandoned, O::Home, O::Ended] {
+        assert_eq!(about(what), None, "{what:?}");
+    }
 }

@@ -1,10 +1,12 @@
-//! Where sightings come in: takes records in order, through the waiting room to the hub, whichever thread looks.
+//! Where sightings come in: takes records in order, puts each into the context of its dial and its namespace, and hands
+//! them to the hub, whichever thread looks.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::source::{Look, Records};
 use crate::clock;
+use crate::home::Homes;
 use crate::hub::Hub;
 use crate::sighting::{Deadline, MonotonicNs, Sighting};
 use crate::stall::{Bounds, WaitingRoom};
@@ -21,6 +23,7 @@ pub(super) struct Intake<R> {
 struct State<R> {
     records: R,
     dials: WaitingRoom,
+    homes: Homes,
     sightings: Vec<Sighting>,
     loss_check: MonotonicNs,
 }
@@ -30,6 +33,7 @@ impl<R: Records> Intake<R> {
         let state = State {
             records,
             dials: WaitingRoom::new(bounds),
+            homes: Homes::default(),
             sightings: Vec::with_capacity(1_024),
             loss_check: clock::monotonic() + LOSS_CHECK,
         };
@@ -89,8 +93,12 @@ impl<R: Records> State<R> {
         if !self.records.take(&mut self.sightings) {
             return None;
         }
-        hub.observe(clock::monotonic(), &self.sightings);
         let last = self.sightings.last().map(|sighting| sighting.at);
+        for sighting in &mut self.sightings {
+            *sighting = self.dials.in_context(*sighting);
+        }
+        self.homes.expand(&mut self.sightings);
+        hub.observe(clock::monotonic(), &self.sightings);
         for sighting in self.sightings.drain(..) {
             self.dials.observe(&sighting);
         }

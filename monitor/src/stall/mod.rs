@@ -3,7 +3,7 @@
 
 mod threshold;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use crate::sighting::{MonotonicNs, Observation, Sighting, SocketCookie};
@@ -18,6 +18,8 @@ pub const WAITING_MAX: usize = 65_536;
 pub struct WaitingRoom {
     waiting: HashMap<SocketCookie, Dial>,
     due: BTreeSet<(MonotonicNs, SocketCookie)>,
+    /// Dials whose time ran out and that have not ended yet.
+    stalled: HashSet<SocketCookie>,
     thresholds: Thresholds,
     capacity: usize,
     turned_away: u64,
@@ -42,9 +44,22 @@ impl WaitingRoom {
         Self {
             waiting: HashMap::new(),
             due: BTreeSet::new(),
+            stalled: HashSet::new(),
             thresholds: Thresholds::new(bounds),
             capacity,
             turned_away: 0,
+        }
+    }
+
+    /// What a sighting is, knowing of the dial: one that stalled, and ends without an error, was abandoned for its silence.
+    #[must_use]
+    pub fn in_context(&self, sighting: Sighting) -> Sighting {
+        match sighting.what {
+            Observation::Ended if self.stalled.contains(&sighting.socket) => Sighting {
+                what: Observation::Abandoned,
+                ..sighting
+            },
+            _ => sighting,
         }
     }
 
@@ -52,7 +67,12 @@ impl WaitingRoom {
     pub fn observe(&mut self, sighting: &Sighting) {
         match sighting.what {
             Observation::SynStart => self.enter(*sighting),
-            Observation::SynRetransmit | Observation::SynStalled { .. } => {}
+            Observation::SynRetransmit
+            | Observation::SynStalled { .. }
+            | Observation::SoftError
+            | Observation::ListenerClosed
+            | Observation::ListenerOpened
+            | Observation::Home => {}
             Observation::Handshake { rtt } => {
                 self.thresholds.learn(sighting.peer.ip(), rtt);
                 self.leave(sighting.socket);
@@ -63,6 +83,8 @@ impl WaitingRoom {
             | Observation::PeerClosed
             | Observation::Stalled
             | Observation::TimedOut
+            | Observation::SynTimeout
+            | Observation::Abandoned
             | Observation::Ended => self.leave(sighting.socket),
         }
     }
@@ -79,6 +101,9 @@ impl WaitingRoom {
         while let Some((at, socket)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
             self.due.remove(&(at, socket));
             if let Some(dial) = self.waiting.remove(&socket) {
+                if self.stalled.len() < self.capacity {
+                    self.stalled.insert(socket);
+                }
                 let what = Observation::SynStalled { waited: dial.threshold };
                 stalled.push(Sighting { at, what, ..dial.began });
             }
@@ -89,6 +114,7 @@ impl WaitingRoom {
     pub fn clear(&mut self) {
         self.waiting.clear();
         self.due.clear();
+        self.stalled.clear();
     }
 
     /// How many dials are waiting.
@@ -122,6 +148,7 @@ impl WaitingRoom {
     }
 
     fn leave(&mut self, socket: SocketCookie) {
+        self.stalled.remove(&socket);
         if let Some(dial) = self.waiting.remove(&socket) {
             self.due.remove(&(dial.began.at + dial.threshold, socket));
         }

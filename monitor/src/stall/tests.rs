@@ -43,6 +43,22 @@ fn an_unanswered_dial_stalls_once_its_threshold_has_run_out_and_only_once() {
 }
 
 #[test]
+fn a_dial_that_ends_after_it_stalled_was_abandoned_and_only_then() {
+    let mut room = WaitingRoom::new(Bounds::default());
+    let ended = |socket| sighting(400, socket, Observation::Ended);
+    for socket in [7, 8] {
+        room.observe(&sighting(100, socket, Observation::SynStart));
+    }
+    assert_eq!(room.in_context(ended(7)).what, Observation::Ended);
+    room.observe(&sighting(120, 8, Observation::Handshake { rtt: MS }));
+    expired(&mut room, 152);
+    assert_eq!(room.in_context(ended(7)).what, Observation::Abandoned);
+    assert_eq!(room.in_context(ended(8)).what, Observation::Ended);
+    room.observe(&room.in_context(ended(7)));
+    assert_eq!(room.in_context(ended(7)).what, Observation::Ended);
+}
+
+#[test]
 fn whatever_answers_or_ends_a_dial_stops_its_timer() {
     for what in [
         Observation::Handshake { rtt: MS },

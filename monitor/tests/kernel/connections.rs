@@ -150,6 +150,21 @@ fn a_connection_cut_off_with_data_under_way_stalls_and_one_idle_does_not() {
 }
 
 #[test]
+fn a_connection_told_by_icmp_that_there_is_no_way_lives_on_and_is_seen_to_be_told() {
+    let place = Place::new();
+    let watcher = Watcher::new(&place, &[HERE]);
+    let mut connection = connect(&place);
+    let cookie = connection.client.cookie().unwrap();
+    assert_eq!(seen_of_client(&watcher, &place, cookie).len(), 2);
+    place.rule("meta l4proto tcp reject with icmp host-unreachable");
+    connection.client.write_all(b"x").unwrap();
+    let told = next_of(&watcher, cookie);
+    assert_eq!((told.what, told.peer), (Observation::SoftError, connection.peer));
+    place.rule("meta l4proto tcp accept");
+    assert_eq!(connection.server.read(&mut [0]).unwrap(), 1);
+}
+
+#[test]
 fn a_single_retransmit_is_no_stall() {
     let place = Place::new();
     let watcher = Watcher::new(&place, &[HERE]);

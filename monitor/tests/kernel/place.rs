@@ -20,6 +20,7 @@ pub(crate) struct Place {
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
     cookie: NetnsCookie,
+    path: String,
 }
 
 impl Place {
@@ -29,16 +30,18 @@ impl Place {
         let thread = thread::spawn(move || {
             unshare();
             run("ip", &["link", "set", "lo", "up"]);
-            ready
-                .send(netns_cookie(None).expect("the kernel numbers its network namespaces"))
-                .unwrap();
+            let cookie = netns_cookie(None).expect("the kernel numbers its network namespaces");
+            let thread = rustix::thread::gettid().as_raw_nonzero();
+            let path = format!("/proc/{}/task/{thread}/ns/net", std::process::id());
+            ready.send((cookie, path)).unwrap();
             inbox.into_iter().for_each(|job| job());
         });
-        let cookie = entered.recv().expect("a network namespace of our own");
+        let (cookie, path) = entered.recv().expect("a network namespace of our own");
         Self {
             jobs: Some(jobs),
             thread: Some(thread),
             cookie,
+            path,
         }
     }
 
@@ -54,6 +57,15 @@ impl Place {
         receive
             .recv()
             .expect("what a test does in its namespace does not panic")
+    }
+
+    /// Runs a command inside; it must succeed.
+    pub(crate) fn command(&self, program: &'static str, arguments: &[&str]) {
+        let arguments: Vec<_> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        self.run(move || {
+            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+            run(program, &arguments);
+        });
     }
 
     /// Treats packets that arrive here as one rule of `nft` says, instead of what was said before.
@@ -72,6 +84,16 @@ impl Place {
             nft.stdin.take().unwrap().write_all(rules.as_bytes()).unwrap();
             assert!(nft.wait().unwrap().success(), "nft did not take {rules}");
         });
+    }
+}
+
+/// Lays a cable between two places and gives each end an address of one network.
+pub(crate) fn join(one: &Place, its: Ipv4Addr, other: &Place, others: Ipv4Addr) {
+    one.command("ip", &["link", "add", "cable", "type", "veth", "peer", "name", "end"]);
+    one.command("ip", &["link", "set", "end", "netns", &other.path]);
+    for (place, device, address) in [(one, "cable", its), (other, "end", others)] {
+        place.command("ip", &["address", "add", &format!("{address}/24"), "dev", device]);
+        place.command("ip", &["link", "set", device, "up"]);
     }
 }
 

@@ -89,8 +89,9 @@ impl Watcher {
                 Sighting {
                     peer,
                     what: Observation::Refused,
+                    netns,
                     ..
-                } if peer == MARK => return all,
+                } if peer == MARK && netns == place.cookie() => return all,
                 Sighting { peer, .. } if peer == MARK => {}
                 sighting => all.push(sighting),
             }
