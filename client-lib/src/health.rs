@@ -59,6 +59,8 @@ pub enum Reason {
     SynTimeout,
     /// The server, on the same node, listens no more.
     ListenerClosed,
+    /// Most peers fell silent at once, so that the fault is most likely on this side: silence does not count.
+    NodeSuspect,
     /// A handshake completed: a sign of life.
     Handshake,
     /// The peer reset an established connection.
@@ -118,6 +120,7 @@ impl fmt::Display for Reason {
             Self::SynRetransmit => "SYN retransmitted",
             Self::SynTimeout => "SYN never answered",
             Self::ListenerClosed => "listener closed",
+            Self::NodeSuspect => "node itself suspected",
             Self::Handshake => "handshake completed",
             Self::Reset => "connection reset by peer",
             Self::PeerClosed => "connection closed by peer",

@@ -356,6 +356,28 @@ async fn a_feed_without_a_monitor_is_blind_and_quiet() {
 }
 
 #[tokio::test]
+async fn a_monitor_that_suspects_this_node_says_so_in_the_status() {
+    let monitor = FakeMonitor::start();
+    let mut feed = monitor.feed();
+    let mut subscriber = monitor.subscriber(1).await;
+    connected(&mut feed).await;
+    for (since, suspect) in [(5, true), (0, false)] {
+        let beat = obit_protocol::Heartbeat {
+            node_suspect_since_ns: since,
+            ..Default::default()
+        };
+        subscriber.send(Message::Heartbeat(beat)).await;
+        loop {
+            if let FeedStatus::Connected { node_suspect, .. } = feed.status_changed().await
+                && node_suspect == suspect
+            {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_monitor_that_loses_observations_says_so_in_the_status() {
     let monitor = FakeMonitor::start();
     let mut feed = monitor.feed();
@@ -364,7 +386,7 @@ async fn a_monitor_that_loses_observations_says_so_in_the_status() {
     let losing = obit_protocol::Heartbeat {
         blind_since_ns: 5,
         lost: 3,
-        seq: 0,
+        ..Default::default()
     };
     subscriber.send(Message::Heartbeat(losing)).await;
     loop {

@@ -3,17 +3,19 @@
 //!
 //! Every call holds the lock for a bounded number of steps ([`CHUNK`]), so that no subscriber makes the reader wait.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use obit_protocol::{Heartbeat, Notice, Verdict, monitor_message::Message};
+use obit_protocol::{Heartbeat, Notice, Reason, monitor_message::Message};
 
 use crate::coverage::Coverage;
 use crate::ledger::{About, Ledger, Standing};
 use crate::registry::{Flush, Full, Limits, Registry, SubscriberId, Wire};
 use crate::sighting::{MonotonicNs, NetnsCookie, Sighting};
+use crate::suspicion::{Suspicions, Turn};
 
 /// The most peers or sightings worked on under one hold of the lock.
 pub const CHUNK: usize = 64;
@@ -63,29 +65,116 @@ pub struct Hub {
 struct State {
     ledger: Ledger,
     registry: Registry,
+    suspicions: Suspicions,
     filter: Box<dyn Filter>,
     coverage: Coverage,
+    /// What is to be done when there is time: too much for one hold of the lock.
+    later: Later,
+}
+
+#[derive(Default)]
+struct Later {
+    /// Silence to be forgotten: of this address, met by this namespace.
+    void: BTreeSet<(IpAddr, NetnsCookie)>,
+    /// Peers to be looked at again.
+    review: BTreeSet<SocketAddr>,
+}
+
+impl Later {
+    fn is_empty(&self) -> bool {
+        self.void.is_empty() && self.review.is_empty()
+    }
 }
 
 impl State {
-    fn review(&mut self, ip: IpAddr, port: u16, now: MonotonicNs) {
-        let peer = SocketAddr::new(ip, port);
-        self.registry
-            .review(peer, |netns| match self.ledger.verdict(peer, netns, now) {
-                // Told only to those who knew something: what they knew has expired.
-                unknown if unknown.verdict == Verdict::Unknown => Standing::expired(now),
-                known => known,
-            });
+    /// What a subscriber is to be told of a peer.
+    fn standing(&self, peer: SocketAddr, netns: Option<NetnsCookie>, now: MonotonicNs) -> Standing {
+        let standing = self.ledger.verdict(peer, netns, now);
+        self.suspicions.temper(netns, standing)
     }
 
+    fn review(&mut self, peer: SocketAddr, now: MonotonicNs) {
+        let (ledger, suspicions) = (&self.ledger, &self.suspicions);
+        self.registry.review(peer, now, |netns| {
+            match suspicions.temper(netns, ledger.verdict(peer, netns, now)) {
+                // Told only to those who knew something: what they knew has expired.
+                Standing {
+                    reason: Reason::Unspecified,
+                    ..
+                } => Standing::expired(now),
+                known => known,
+            }
+        });
+    }
+
+    /// Looks at every port of an address again: at the first [`CHUNK`] now, at the rest when there is time.
     fn review_address(&mut self, ip: IpAddr, now: MonotonicNs) {
-        for port in self.ledger.ports(ip).collect::<Vec<_>>() {
-            self.review(ip, port, now);
+        let mut ports = self.ledger.ports(ip);
+        let first: Vec<_> = ports.by_ref().take(CHUNK).collect();
+        self.later.review.extend(ports.map(|port| SocketAddr::new(ip, port)));
+        for port in first {
+            self.review(SocketAddr::new(ip, port), now);
+        }
+    }
+
+    /// The next heartbeat for those in a namespace.
+    fn heartbeat(&self, netns: Option<NetnsCookie>) -> Heartbeat {
+        let or_zero = |since: Option<MonotonicNs>| since.map_or(0, |since| since.0);
+        Heartbeat {
+            seq: self.registry.seq(),
+            lost: self.coverage.lost(),
+            blind_since_ns: or_zero(self.coverage.blind_since()),
+            node_suspect_since_ns: or_zero(self.suspicions.since(netns)),
+        }
+    }
+
+    /// A namespace begins or ceases to be suspected: everything it watches is to be looked at again.
+    fn suspicion_turned(&mut self, netns: NetnsCookie, turn: Turn) {
+        let addresses: Vec<_> = self.registry.addresses_of(netns).collect();
+        if turn == Turn::Answered {
+            // The fault was here: what silence said was said of ourselves.
+            self.later.void.extend(addresses.iter().map(|ip| (*ip, netns)));
+        }
+        for ip in addresses {
+            let ports = self.ledger.ports(ip);
+            self.later.review.extend(ports.map(|port| SocketAddr::new(ip, port)));
+        }
+        let heartbeat = self.heartbeat(Some(netns));
+        self.registry.beat_all(netns, heartbeat);
+        tracing::warn!(
+            netns = netns.0,
+            suspect = self.suspicions.since(Some(netns)).is_some(),
+            "most of what a network namespace watches fell silent at once"
+        );
+    }
+
+    /// Does some of what was put off. Of an address whose silence is void, other ports than the watched ones know nothing.
+    fn catch_up(&mut self, now: MonotonicNs) {
+        for _ in 0..CHUNK {
+            match self.later.void.pop_first() {
+                Some((ip, netns)) => self.ledger.void_silence(ip, netns),
+                None => break,
+            }
+        }
+        if !self.later.void.is_empty() {
+            return;
+        }
+        for _ in 0..CHUNK {
+            match self.later.review.pop_first() {
+                Some(peer) => self.review(peer, now),
+                None => break,
+            }
         }
     }
 
     fn unwatch(&mut self, id: SubscriberId, peer: SocketAddr) {
-        if !self.registry.unwatch(id, peer) {
+        let last = self.registry.unwatch(id, peer);
+        if let Some(netns) = self.registry.netns(id)
+            && self.registry.addresses(netns, peer.ip()).0 == 0
+        {
+            self.suspicions.forget(netns);
+        }
+        if !last {
             return;
         }
         self.ledger.unwatch(peer);
@@ -104,8 +193,10 @@ impl Hub {
         let state = State {
             ledger: Ledger::default(),
             registry: Registry::new(limits),
+            suspicions: Suspicions::default(),
             filter,
             coverage: Coverage::new(now),
+            later: Later::default(),
         };
         Self {
             limits,
@@ -131,9 +222,16 @@ impl Hub {
             let state = &mut *self.state();
             for sighting in chunk {
                 let change = state.ledger.observe(now, sighting);
+                let registry = &state.registry;
+                let turn = state
+                    .suspicions
+                    .observe(sighting, |netns, ip| registry.addresses(netns, ip));
+                if turn != Turn::None {
+                    state.suspicion_turned(sighting.netns, turn);
+                }
                 match change.about {
                     About::Nobody => {}
-                    About::Peer(peer) => state.review(peer.ip(), peer.port(), now),
+                    About::Peer(peer) => state.review(peer, now),
                     About::Address(ip) => state.review_address(ip, now),
                 }
                 for news in &change.connections {
@@ -144,13 +242,21 @@ impl Hub {
         }
     }
 
-    /// When something known expires next.
+    /// When there is something to do although nothing is seen: what is known expires, or something was put off.
     #[must_use]
     pub fn next_deadline(&self) -> Option<MonotonicNs> {
-        self.state().ledger.next_deadline()
+        let state = &*self.state();
+        let put_off = (!state.later.is_empty()).then_some(MonotonicNs(0));
+        let deadlines = [
+            put_off,
+            state.ledger.next_deadline(),
+            state.registry.next_deadline(),
+            state.suspicions.next_deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
-    /// Lets what has expired by `now` expire.
+    /// Lets what has expired by `now` expire, and does some of what was put off.
     pub fn expire(&self, now: MonotonicNs) {
         let mut changed = Vec::new();
         let state = &mut *self.state();
@@ -158,6 +264,13 @@ impl Hub {
         for ip in changed {
             state.review_address(ip, now);
         }
+        while let Some(peer) = state.registry.pop_due(now) {
+            state.later.review.insert(peer);
+        }
+        while let Some(netns) = state.suspicions.expire(now) {
+            state.suspicion_turned(netns, Turn::None);
+        }
+        state.catch_up(now);
         state.registry.flush_touched(now);
     }
 
@@ -206,8 +319,8 @@ impl Hub {
         let mut known = Vec::new();
         for peer in peers {
             let ip = peer.ip();
-            let verdict = |netns| state.ledger.verdict(*peer, netns, now);
-            if state.registry.watch(id, *peer, verdict)? {
+            let standing = state.standing(*peer, state.registry.netns(id), now);
+            if state.registry.watch(id, *peer, standing)? {
                 if state.ledger.ports(ip).next().is_none()
                     && let Err(error) = state.filter.insert(ip)
                 {
@@ -216,7 +329,7 @@ impl Hub {
                 }
                 state.ledger.watch(*peer);
                 // What is known of the address from its other ports.
-                state.review(ip, peer.port(), now);
+                state.review(*peer, now);
             }
             known.extend(state.registry.state(id, *peer));
         }
@@ -241,11 +354,7 @@ impl Hub {
     /// Sends a heartbeat.
     pub fn beat(&self, id: SubscriberId, now: MonotonicNs) -> Flush {
         let state = &mut *self.state();
-        let heartbeat = Heartbeat {
-            seq: state.registry.seq(),
-            lost: state.coverage.lost(),
-            blind_since_ns: state.coverage.blind_since().map_or(0, |since| since.0),
-        };
+        let heartbeat = state.heartbeat(state.registry.netns(id));
         state.registry.beat(id, heartbeat);
         state.registry.flush(id, now)
     }

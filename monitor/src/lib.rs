@@ -19,3 +19,4 @@ pub mod registry;
 pub mod sighting;
 pub mod socket;
 pub mod stall;
+pub mod suspicion;

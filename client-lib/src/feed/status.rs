@@ -19,6 +19,9 @@ pub enum FeedStatus {
         signals: Arc<[String]>,
         /// Whether the monitor says that it is losing observations at the moment.
         losing: bool,
+        /// Whether most of what this network namespace watches fell silent at once, so that the fault is most likely on
+        /// this side. Until that is over, silence takes no peer out of rotation.
+        node_suspect: bool,
     },
     /// No monitor is heard: everything learnt before is void, every peer is [`Unknown`](crate::Verdict::Unknown).
     #[non_exhaustive]

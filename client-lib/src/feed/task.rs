@@ -134,6 +134,7 @@ impl Task {
             node: node.as_str().into(),
             signals: welcome.signals.as_slice().into(),
             losing: false,
+            node_suspect: false,
         });
     }
 
@@ -206,7 +207,7 @@ impl Task {
                     self.table.apply(&change, now);
                 }
             }
-            Some(Message::Heartbeat(heartbeat)) => self.note_loss(heartbeat),
+            Some(Message::Heartbeat(heartbeat)) => self.note_trouble(heartbeat),
             Some(Message::Goodbye(goodbye)) => return Err(goodbye.into()),
             Some(Message::Welcome(_)) => return Err(Violation::OutOfTurn.into()),
             // Something a newer monitor says.
@@ -215,13 +216,24 @@ impl Task {
         Ok(())
     }
 
-    fn note_loss(&self, heartbeat: Heartbeat) {
+    fn note_trouble(&self, heartbeat: Heartbeat) {
         self.table.status().send_if_modified(|status| {
-            let FeedStatus::Connected { losing, .. } = status else {
+            let FeedStatus::Connected {
+                losing, node_suspect, ..
+            } = status
+            else {
                 return false;
             };
-            let now_losing = heartbeat.blind_since_ns != 0;
-            std::mem::replace(losing, now_losing) != now_losing
+            let before = (*losing, *node_suspect);
+            let now = (heartbeat.blind_since_ns != 0, heartbeat.node_suspect_since_ns != 0);
+            (*losing, *node_suspect) = now;
+            if now.1 != before.1 {
+                tracing::warn!(
+                    node_suspect = now.1,
+                    "most peers fell silent at once: the fault may be on this side"
+                );
+            }
+            now != before
         });
     }
 }

@@ -33,6 +33,7 @@ impl From<wire::Reason> for Reason {
             wire::Reason::Expired => Self::Expired,
             wire::Reason::SynTimeout => Self::SynTimeout,
             wire::Reason::ListenerClosed => Self::ListenerClosed,
+            wire::Reason::NodeSuspect => Self::NodeSuspect,
         }
     }
 }
@@ -66,7 +67,7 @@ mod tests {
     fn every_word_of_the_protocol_has_one_here() {
         let verdicts = (0..5).map(|n| Verdict::from(wire::Verdict::try_from(n).unwrap()));
         assert_eq!(verdicts.collect::<std::collections::HashSet<_>>().len(), 5);
-        let reasons = (0..14).map(|n| Reason::from(wire::Reason::try_from(n).unwrap()));
-        assert_eq!(reasons.collect::<std::collections::HashSet<_>>().len(), 14);
+        let reasons = (0..15).map(|n| Reason::from(wire::Reason::try_from(n).unwrap()));
+        assert_eq!(reasons.collect::<std::collections::HashSet<_>>().len(), 15);
     }
 }

@@ -64,6 +64,10 @@ enum Event {
     Seeing {
         lost: u64,
     },
+    NodeSuspect {
+        since_ns: u64,
+    },
+    NodeTrusted,
     Disconnected {
         why: String,
     },
@@ -131,7 +135,7 @@ impl Event {
                 let (seconds, nanoseconds) = (kernel_ns / 1_000_000_000, kernel_ns % 1_000_000_000);
                 write!(
                     out,
-                    "{verdict:<11} {peer:<24} {reason:<14} x{evidence} at {seconds}.{nanoseconds:09} #{seq}"
+                    "{verdict:<11} {peer:<24} {reason:<15} x{evidence} at {seconds}.{nanoseconds:09} #{seq}"
                 )?;
                 if let Some(cookie) = socket_cookie {
                     write!(out, " connection {cookie}")?;
@@ -140,6 +144,13 @@ impl Event {
             }
             Self::Blind { lost, .. } => writeln!(out, "blind       {lost} sightings lost so far"),
             Self::Seeing { lost } => writeln!(out, "seeing      again; {lost} sightings were lost"),
+            Self::NodeSuspect { .. } => {
+                writeln!(
+                    out,
+                    "node-suspect most peers fell silent at once: silence does not count"
+                )
+            }
+            Self::NodeTrusted => writeln!(out, "node-trusted silence counts again"),
             Self::Disconnected { why } => writeln!(out, "disconnected {why}"),
         }
     }
@@ -208,7 +219,7 @@ fn pause(failures: u32, jitter: &mut fastrand::Rng) -> Duration {
 }
 
 async fn print_all(mut subscription: Subscription, out: &mut impl Write, json: bool) -> anyhow::Result<Ended> {
-    let mut blind = false;
+    let (mut blind, mut suspect) = (false, false);
     loop {
         match subscription.next().await {
             Ok(Message::Notice(notice)) => Event::notice(&notice, false).print(out, json)?,
@@ -218,8 +229,22 @@ async fn print_all(mut subscription: Subscription, out: &mut impl Write, json: b
                 }
             }
             Ok(Message::Heartbeat(Heartbeat {
-                lost, blind_since_ns, ..
+                lost,
+                blind_since_ns,
+                node_suspect_since_ns,
+                ..
             })) => {
+                if suspect != (node_suspect_since_ns != 0) {
+                    suspect = !suspect;
+                    let event = if suspect {
+                        Event::NodeSuspect {
+                            since_ns: node_suspect_since_ns,
+                        }
+                    } else {
+                        Event::NodeTrusted
+                    };
+                    event.print(out, json)?;
+                }
                 if blind != (blind_since_ns != 0) {
                     blind = !blind;
                     let event = if blind {

@@ -192,6 +192,13 @@ impl Address {
         true
     }
 
+    /// What silence said to this namespace is void.
+    pub(super) fn void_silence(&mut self, netns: NetnsCookie) {
+        self.views.remove(&netns);
+        self.unreachable.void(netns);
+        self.timed_out.void(netns);
+    }
+
     pub(super) fn connection_stalled(&mut self, netns: NetnsCookie, silent: Silent, at: MonotonicNs) -> Order {
         self.view(netns).connections.note(silent, at)
     }

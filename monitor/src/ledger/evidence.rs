@@ -130,6 +130,13 @@ impl Witnesses {
         }
     }
 
+    /// What this namespace saw is void, and with it what it agreed to.
+    pub(super) fn void(&mut self, netns: NetnsCookie) {
+        self.seen.remove(&netns);
+        self.doubted.remove(&netns);
+        self.agreed = None;
+    }
+
     /// The standing this gives a peer for a subscriber in `netns`.
     pub(super) fn standing(&self, netns: Option<NetnsCookie>, now: MonotonicNs, reason: Reason) -> Option<Standing> {
         let own = netns.and_then(|netns| self.seen.get(&netns)).copied();

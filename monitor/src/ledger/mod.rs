@@ -146,6 +146,15 @@ impl Ledger {
         }
     }
 
+    /// What silence said of an address to one namespace is void: the fault was that namespace's own.
+    pub fn void_silence(&mut self, ip: IpAddr, netns: NetnsCookie) {
+        let scope = scope_of(ip, netns);
+        let place = self.watched.get_mut(&ip).zip(scope);
+        if let Some(place) = place.and_then(|(watched, scope)| watched.places.get_mut(&scope)) {
+            place.address.void_silence(netns);
+        }
+    }
+
     /// Sightings were lost: which connections are open is no longer known. Verdicts stay.
     pub fn forget_connections(&mut self) {
         for place in self

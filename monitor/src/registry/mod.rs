@@ -1,10 +1,11 @@
 //! The registry, between the ledger and the sockets: who asked about whom, and what each was told last. Turns verdicts
 //! into notices, and only changes into news.
 
+mod damping;
 mod outbox;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +13,10 @@ use obit_protocol::{Heartbeat, Notice, monitor_message::Message};
 
 use crate::ledger::{ConnectionNews, Standing};
 use crate::sighting::{MonotonicNs, NetnsCookie};
+use damping::Damper;
 use outbox::Outbox;
 
+pub use damping::FALL_INTERVAL;
 pub use outbox::{CONNECTIONS_MAX, Flush, Wire};
 
 /// How much subscribers may ask of a monitor.
@@ -60,6 +63,10 @@ pub struct Registry {
     limits: Limits,
     subscribers: HashMap<SubscriberId, Subscriber>,
     peers: HashMap<SocketAddr, Watchers>,
+    /// The addresses the subscribers of a namespace watch, each with the number of its ports.
+    addresses: HashMap<NetnsCookie, HashMap<IpAddr, usize>>,
+    /// Peers whose fall is held back, and until when.
+    held: BTreeSet<(MonotonicNs, SocketAddr)>,
     watches: usize,
     next_id: u64,
     seq: u64,
@@ -81,6 +88,7 @@ type Watchers = BTreeMap<Option<NetnsCookie>, Audience>;
 struct Audience {
     told: Standing,
     seq: u64,
+    damper: Damper,
     members: HashSet<SubscriberId>,
 }
 
@@ -92,6 +100,8 @@ impl Registry {
             limits,
             subscribers: HashMap::new(),
             peers: HashMap::new(),
+            addresses: HashMap::new(),
+            held: BTreeSet::new(),
             watches: 0,
             next_id: 0,
             seq: 0,
@@ -153,17 +163,12 @@ impl Registry {
         self.subscribers.remove(&id);
     }
 
-    /// A subscriber asks about a peer, of which `verdict` tells what is known for its namespace. Returns whether nobody
-    /// watched it before.
+    /// A subscriber asks about a peer, of which `standing` is known for its namespace. Returns whether nobody watched it
+    /// before.
     ///
     /// # Errors
     /// [`Full::Peers`] or [`Full::Watches`].
-    pub fn watch(
-        &mut self,
-        id: SubscriberId,
-        peer: SocketAddr,
-        verdict: impl FnOnce(Option<NetnsCookie>) -> Standing,
-    ) -> Result<bool, Full> {
+    pub fn watch(&mut self, id: SubscriberId, peer: SocketAddr, standing: Standing) -> Result<bool, Full> {
         let Some(subscriber) = self.subscribers.get_mut(&id) else {
             return Ok(false);
         };
@@ -180,10 +185,16 @@ impl Registry {
         self.watches += 1;
         let watchers = self.peers.entry(peer).or_default();
         let first = watchers.is_empty();
-        let audience = watchers.entry(subscriber.netns).or_insert_with(|| Audience {
-            told: verdict(subscriber.netns),
-            seq: self.seq,
-            members: HashSet::new(),
+        let audience = watchers.entry(subscriber.netns).or_insert_with(|| {
+            if let Some(netns) = subscriber.netns {
+                *self.addresses.entry(netns).or_default().entry(peer.ip()).or_default() += 1;
+            }
+            Audience {
+                told: standing,
+                seq: self.seq,
+                damper: Damper::default(),
+                members: HashSet::new(),
+            }
         });
         audience.members.insert(id);
         Ok(first)
@@ -206,6 +217,9 @@ impl Registry {
             audience.members.remove(&id);
             if audience.members.is_empty() {
                 watchers.remove(&subscriber.netns);
+                if let Some(netns) = subscriber.netns {
+                    forget_one(&mut self.addresses, netns, peer.ip());
+                }
             }
         }
         let last = watchers.is_empty();
@@ -224,18 +238,23 @@ impl Registry {
         known.then(|| notice(peer, audience.seq, &audience.told))
     }
 
-    /// Looks at a peer again: whoever would now be told something else will be, at the next flush.
-    pub fn review(&mut self, peer: SocketAddr, verdict: impl Fn(Option<NetnsCookie>) -> Standing) {
+    /// Looks at a peer again: whoever would now be told something else will be, at the next flush, or later if the peer
+    /// falls too often ([`FALL_INTERVAL`]): see [`next_deadline`](Self::next_deadline).
+    pub fn review(&mut self, peer: SocketAddr, now: MonotonicNs, verdict: impl Fn(Option<NetnsCookie>) -> Standing) {
         let Some(watchers) = self.peers.get_mut(&peer) else {
             return;
         };
         for (netns, audience) in watchers {
-            let now = verdict(*netns);
-            if audience.told.says_the_same_as(&now) {
+            let standing = verdict(*netns);
+            if audience.told.says_the_same_as(&standing) {
+                continue;
+            }
+            if let Err(until) = audience.damper.admit(audience.told.verdict, standing.verdict, now) {
+                self.held.insert((until, peer));
                 continue;
             }
             self.seq += 1;
-            (audience.told, audience.seq) = (now, self.seq);
+            (audience.told, audience.seq) = (standing, self.seq);
             for id in &audience.members {
                 if let Some(subscriber) = self.subscribers.get_mut(id) {
                     subscriber.outbox.peer_changed(peer);
@@ -243,6 +262,38 @@ impl Registry {
                 }
             }
         }
+    }
+
+    /// When the next peer whose fall is held back is to be looked at again.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<MonotonicNs> {
+        self.held.first().map(|(until, _)| *until)
+    }
+
+    /// A peer that is to be looked at again by `now`.
+    pub fn pop_due(&mut self, now: MonotonicNs) -> Option<SocketAddr> {
+        let due = self.held.first().copied().filter(|(until, _)| *until <= now)?;
+        self.held.remove(&due);
+        Some(due.1)
+    }
+
+    /// How many addresses the subscribers of a namespace watch, and whether `ip` is one of them.
+    #[must_use]
+    pub fn addresses(&self, netns: NetnsCookie, ip: IpAddr) -> (usize, bool) {
+        let addresses = self.addresses.get(&netns);
+        addresses.map_or((0, false), |addresses| (addresses.len(), addresses.contains_key(&ip)))
+    }
+
+    /// The addresses the subscribers of a namespace watch.
+    pub fn addresses_of(&self, netns: NetnsCookie) -> impl Iterator<Item = IpAddr> + '_ {
+        let addresses = self.addresses.get(&netns);
+        addresses.into_iter().flat_map(|addresses| addresses.keys().copied())
+    }
+
+    /// The namespace of a subscriber; `None` if it is not known.
+    #[must_use]
+    pub fn netns(&self, id: SubscriberId) -> Option<NetnsCookie> {
+        self.subscribers.get(&id)?.netns
     }
 
     /// News of a connection, for those in its namespace who watch its peer.
@@ -276,6 +327,16 @@ impl Registry {
     pub fn beat(&mut self, id: SubscriberId, heartbeat: Heartbeat) {
         if let Some(subscriber) = self.subscribers.get_mut(&id) {
             subscriber.outbox.beat(heartbeat);
+        }
+    }
+
+    /// A heartbeat out of turn for everyone in a namespace who watches anything, sent at the next flush.
+    pub fn beat_all(&mut self, netns: NetnsCookie, heartbeat: Heartbeat) {
+        for (id, subscriber) in &mut self.subscribers {
+            if subscriber.netns == Some(netns) && !subscriber.peers.is_empty() {
+                subscriber.outbox.beat(heartbeat);
+                subscriber.touch(*id, &mut self.touched);
+            }
         }
     }
 
@@ -337,6 +398,21 @@ impl Subscriber {
             self.touched = true;
             touched.push(id);
         }
+    }
+}
+
+fn forget_one(addresses: &mut HashMap<NetnsCookie, HashMap<IpAddr, usize>>, netns: NetnsCookie, ip: IpAddr) {
+    let Some(of_netns) = addresses.get_mut(&netns) else {
+        return;
+    };
+    if let Some(ports) = of_netns.get_mut(&ip) {
+        *ports -= 1;
+        if *ports == 0 {
+            of_netns.remove(&ip);
+        }
+    }
+    if of_netns.is_empty() {
+        addresses.remove(&netns);
     }
 }
 

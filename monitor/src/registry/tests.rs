@@ -77,6 +77,11 @@ fn standing(verdict: Verdict, reason: Reason) -> Standing {
     }
 }
 
+/// A time at which a fall waits for no other, if there is one a second.
+fn seconds(n: u64) -> MonotonicNs {
+    MonotonicNs(0) + Duration::from_secs(n)
+}
+
 fn dead() -> Standing {
     standing(Verdict::Dead, Reason::Refused)
 }
@@ -88,7 +93,7 @@ fn alive() -> Standing {
 fn join(registry: &mut Registry, netns: Option<NetnsCookie>, wire: &Arc<Pipe>, peers: &[SocketAddr]) -> SubscriberId {
     let id = registry.join(netns, Arc::clone(wire) as Arc<dyn Wire>).unwrap();
     for peer in peers {
-        registry.watch(id, *peer, |_| Standing::UNKNOWN).unwrap();
+        registry.watch(id, *peer, Standing::UNKNOWN).unwrap();
     }
     id
 }
@@ -116,7 +121,7 @@ fn each_namespace_is_told_its_own_verdict_and_only_its_changes() {
         }
     };
     for _ in 0..3 {
-        registry.review(peer(1), verdict);
+        registry.review(peer(1), seconds(1), verdict);
         registry.flush_touched(MonotonicNs(1));
     }
     let verdicts = |pipe: &Pipe| pipe.notices().iter().map(Notice::verdict).collect::<Vec<_>>();
@@ -133,7 +138,11 @@ fn a_reader_that_is_behind_gets_the_newest_state_and_nothing_in_between() {
     let pipe = Pipe::with_room(0);
     let id = join(&mut registry, HERE, &pipe, &[peer(1)]);
     for round in 0..1_000 {
-        registry.review(peer(1), |_| if round % 2 == 0 { dead() } else { alive() });
+        registry.review(
+            peer(1),
+            seconds(round),
+            |_| if round % 2 == 0 { dead() } else { alive() },
+        );
         registry.flush_touched(MonotonicNs(1));
     }
     assert!(
@@ -158,7 +167,7 @@ fn a_reader_that_never_reads_costs_bounded_memory() {
     let id = join(&mut registry, HERE, &pipe, &peers);
     for round in 0..100 {
         for peer in &peers {
-            registry.review(*peer, |_| if round % 2 == 0 { dead() } else { alive() });
+            registry.review(*peer, seconds(round), |_| if round % 2 == 0 { dead() } else { alive() });
         }
         for socket in 0..2_000 {
             registry.tell_of_connection(&connection(round * 2_000 + socket, HERE));
@@ -193,7 +202,7 @@ fn frames_written_in_pieces_arrive_whole() {
     let peers: Vec<_> = (0..50).map(peer).collect();
     let id = join(&mut registry, HERE, &pipe, &peers);
     for peer in &peers {
-        registry.review(*peer, |_| dead());
+        registry.review(*peer, seconds(1), |_| dead());
     }
     let mut now = 0;
     loop {
@@ -212,7 +221,7 @@ fn how_long_a_reader_is_behind_counts_from_the_last_byte_it_took() {
     let pipe = Pipe::with_room(0);
     let id = join(&mut registry, HERE, &pipe, &[peer(1)]);
     assert_eq!(registry.blocked_for(id, MonotonicNs(99)), Duration::ZERO);
-    registry.review(peer(1), |_| dead());
+    registry.review(peer(1), seconds(1), |_| dead());
     for now in [100, 200] {
         assert_eq!(registry.flush(id, MonotonicNs(now)), Flush::Blocked);
     }
@@ -245,9 +254,9 @@ fn after_the_last_words_nothing_is_said() {
     let mut registry = Registry::new(Limits::default());
     let pipe = Pipe::with_room(10_000);
     let id = join(&mut registry, HERE, &pipe, &[peer(1)]);
-    registry.review(peer(1), |_| dead());
+    registry.review(peer(1), seconds(1), |_| dead());
     registry.close(id, Message::Goodbye(obit_protocol::Goodbye::default()));
-    registry.review(peer(1), |_| alive());
+    registry.review(peer(1), seconds(1), |_| alive());
     registry.tell_of_connection(&connection(9, HERE));
     registry.beat(id, obit_protocol::Heartbeat::default());
     registry.flush(id, MonotonicNs(1));
@@ -263,7 +272,7 @@ fn watching_and_leaving_are_counted_and_bounded() {
     });
     let pipe = Pipe::with_room(0);
     let wire = || Arc::clone(&pipe) as Arc<dyn Wire>;
-    let unknown = |_| Standing::UNKNOWN;
+    let unknown = Standing::UNKNOWN;
     let first = registry.join(HERE, wire()).unwrap();
     let second = registry.join(THERE, wire()).unwrap();
     assert_eq!(registry.join(HERE, wire()), Err(Full::Subscribers(2)));
@@ -284,4 +293,56 @@ fn watching_and_leaving_are_counted_and_bounded() {
     registry.leave(first);
     assert_eq!((registry.subscribers(), registry.peers(), registry.watches), (1, 0, 0));
     assert!(registry.join(HERE, wire()).is_ok_and(|id| id != first));
+}
+
+#[test]
+fn a_fall_that_comes_too_soon_is_looked_at_again_later_and_told_if_it_still_holds() {
+    let mut registry = Registry::new(Limits::default());
+    let pipe = Pipe::with_room(10_000);
+    join(&mut registry, HERE, &pipe, &[peer(1)]);
+    let told = |registry: &mut Registry, at_ms: u64, standing: Standing| {
+        let at = seconds(10) + Duration::from_millis(at_ms);
+        registry.review(peer(1), at, |_| standing);
+        registry.flush_touched(at);
+        pipe.notices().iter().map(Notice::verdict).collect::<Vec<_>>()
+    };
+    let suspect = standing(Verdict::Suspect, Reason::AllClosed);
+    assert_eq!(told(&mut registry, 0, suspect), [Verdict::Suspect]);
+    assert_eq!(
+        told(&mut registry, 1, alive()),
+        [Verdict::Alive],
+        "good news is never late"
+    );
+    assert_eq!(registry.next_deadline(), None);
+    assert_eq!(told(&mut registry, 2, suspect), []);
+    let due = seconds(11);
+    assert_eq!(registry.next_deadline(), Some(due));
+    assert_eq!(registry.pop_due(MonotonicNs(due.0 - 1)), None);
+    assert_eq!(registry.pop_due(due), Some(peer(1)));
+    assert_eq!((registry.pop_due(due), registry.next_deadline()), (None, None));
+    assert_eq!(told(&mut registry, 1_000, suspect), [Verdict::Suspect]);
+}
+
+#[test]
+fn the_addresses_a_namespace_watches_are_counted_once_each() {
+    let mut registry = Registry::new(Limits::default());
+    let pipe = Pipe::with_room(0);
+    let another_port = SocketAddr::new(peer(1).ip(), 9_090);
+    let first = join(&mut registry, HERE, &pipe, &[peer(1), another_port, peer(2)]);
+    let second = join(&mut registry, HERE, &pipe, &[peer(1)]);
+    join(&mut registry, THERE, &pipe, &[peer(3)]);
+    let here = NetnsCookie(1);
+    assert_eq!(registry.addresses(here, peer(1).ip()), (2, true));
+    assert_eq!(registry.addresses(here, peer(3).ip()), (2, false));
+    registry.unwatch(first, peer(1));
+    registry.unwatch(second, peer(1));
+    assert_eq!(
+        registry.addresses(here, peer(1).ip()),
+        (2, true),
+        "its other port is watched"
+    );
+    registry.unwatch(first, another_port);
+    assert_eq!(registry.addresses_of(here).collect::<Vec<_>>(), [peer(2).ip()]);
+    registry.unwatch(first, peer(2));
+    assert_eq!(registry.addresses(here, peer(2).ip()), (0, false));
 }

@@ -140,6 +140,11 @@ impl Monitor {
         self.see(own(), 1, peer, Observation::Refused)
     }
 
+    /// A connection from this process's own namespace is reset now.
+    pub(crate) fn reset(&self, socket: u64, peer: SocketAddr) -> MonotonicNs {
+        self.see(own(), socket, peer, Observation::Reset)
+    }
+
     /// A dial from this process's own namespace is answered now.
     pub(crate) fn answered(&self, peer: SocketAddr) -> MonotonicNs {
         let rtt = Duration::from_micros(50);
