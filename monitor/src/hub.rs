@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use obit_protocol::{Heartbeat, Notice, Reason, monitor_message::Message};
 
 use crate::coverage::Coverage;
@@ -202,6 +203,14 @@ impl Hub {
             limits,
             state: Mutex::new(state),
         }
+    }
+
+    /// Holds nothing against the addresses in these ranges, only against connections: behind them are many peers. Forgets
+    /// what was known before.
+    #[must_use]
+    pub fn with_virtual_addresses(self, ranges: Vec<IpNet>) -> Self {
+        self.state().ledger = Ledger::with_virtual_addresses(ranges);
+        self
     }
 
     /// How much subscribers may ask.

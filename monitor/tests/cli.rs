@@ -55,6 +55,9 @@ fn a_signal_or_a_number_that_cannot_be_is_named() {
         said.contains("\"smoke\"") && said.contains("refused") && said.contains("handshake"),
         "{said}"
     );
+    let (code, said) = refused(&["monitor", "--vip", "10.96.0.0/12,10.0.0.0/33"]);
+    assert_eq!(code, 2);
+    assert!(said.contains("10.0.0.0/33") && said.contains("--vip"), "{said}");
     let (code, said) = refused(&["monitor", "--heartbeat-ms", "1"]);
     assert!(
         code == 2 && said.contains("--heartbeat-ms") && said.contains("10"),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use ipnet::IpNet;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
@@ -30,6 +31,10 @@ pub(super) struct MonitorArgs {
     /// Leave a signal off; may be repeated
     #[arg(long, value_name = "SIGNAL")]
     without: Vec<Signal>,
+    /// Addresses of services, behind each of which are many peers: only single connections to them are told of; may be
+    /// repeated
+    #[arg(long = "vip", value_name = "CIDR", value_delimiter = ',')]
+    virtual_addresses: Vec<IpNet>,
     /// Size of the kernel's ring buffer, bytes
     #[arg(long, value_name = "N", default_value_t = Options::default().ring_bytes)]
     ring_bytes: u32,
@@ -137,7 +142,8 @@ async fn serve(args: &MonitorArgs, kernel: kernel::Kernel, bounds: Bounds) -> an
         patience: millis(args.patience_ms),
         slow_reader: millis(args.slow_reader_ms),
     };
-    let hub = Arc::new(Hub::new(args.limits(), Box::new(kernel.filter), clock::monotonic()));
+    let hub = Hub::new(args.limits(), Box::new(kernel.filter), clock::monotonic());
+    let hub = Arc::new(hub.with_virtual_addresses(args.virtual_addresses.clone()));
     let mut reader = ReaderThread::spawn(kernel.source, Arc::clone(&hub), bounds)?;
     let (listener, file) = socket::bind(&args.socket.socket, epoch)?;
 

@@ -9,6 +9,8 @@
 //! - The gravest evidence that still counts decides. Newer, weaker evidence never weakens a verdict: only a handshake
 //!   does, at once, or time, after [`LIFETIME`] without fresh evidence.
 //! - A refusal is about an address and port; silence and "no way there" are about the address, whatever the port.
+//! - Behind a virtual address (a Kubernetes Service's) are many peers, and which one a sighting was about is not known:
+//!   it says something of its connection, and nothing of the address.
 //! - What happens on loopback and link-local addresses means something only within its own namespace.
 
 mod address;
@@ -20,6 +22,7 @@ mod standing;
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use obit_protocol::{Reason, Verdict};
 
 use crate::sighting::{MonotonicNs, NetnsCookie, Observation, Sighting};
@@ -35,6 +38,7 @@ pub use standing::{ConnectionNews, Standing};
 pub struct Ledger {
     watched: HashMap<IpAddr, Watched>,
     due: BTreeSet<(MonotonicNs, IpAddr)>,
+    virtual_addresses: Vec<IpNet>,
 }
 
 /// What a sighting may have changed.
@@ -69,6 +73,19 @@ impl Change {
 }
 
 impl Ledger {
+    /// A ledger that holds nothing against the addresses in these ranges.
+    #[must_use]
+    pub fn with_virtual_addresses(ranges: Vec<IpNet>) -> Self {
+        Self {
+            virtual_addresses: ranges,
+            ..Self::default()
+        }
+    }
+
+    fn is_virtual(&self, ip: IpAddr) -> bool {
+        self.virtual_addresses.iter().any(|range| range.contains(&ip))
+    }
+
     /// Begins to remember what happens to a peer. Watching it twice changes nothing.
     pub fn watch(&mut self, peer: SocketAddr) {
         self.watched.entry(peer.ip()).or_default().ports.insert(peer.port());
@@ -111,9 +128,13 @@ impl Ledger {
     /// Takes in a sighting; those about addresses nobody watches are dropped.
     pub fn observe(&mut self, now: MonotonicNs, sighting: &Sighting) -> Change {
         let ip = sighting.peer.ip();
+        let is_virtual = self.is_virtual(ip);
         let Some(watched) = self.watched.get_mut(&ip) else {
             return Change::NONE;
         };
+        if is_virtual {
+            return of_connection_only(sighting);
+        }
         if sighting.what == Observation::SynStart {
             return Change::NONE;
         }
@@ -188,6 +209,34 @@ impl Ledger {
             watched.due = Some(at);
             self.due.insert((at, ip));
         }
+    }
+}
+
+/// What a sighting says of its connection, where it says nothing of the address.
+fn of_connection_only(sighting: &Sighting) -> Change {
+    let held = match sighting.what {
+        Observation::Reset => Some((Verdict::Dead, Reason::Reset)),
+        Observation::PeerClosed => Some((Verdict::Draining, Reason::PeerClosed)),
+        Observation::TimedOut => Some((Verdict::Dead, Reason::TimedOut)),
+        // Two that stall may go to two peers, and do not confirm each other.
+        Observation::Stalled => Some((Verdict::Suspect, Reason::Stalled)),
+        Observation::SoftError => Some((Verdict::Suspect, Reason::Unreachable)),
+        _ => None,
+    };
+    let news = held.map(|(verdict, reason)| ConnectionNews {
+        peer: sighting.peer,
+        socket: sighting.socket,
+        netns: sighting.netns,
+        standing: Standing {
+            verdict,
+            reason,
+            evidence: 1,
+            at: sighting.at,
+        },
+    });
+    Change {
+        about: About::Nobody,
+        connections: news.into_iter().collect(),
     }
 }
 

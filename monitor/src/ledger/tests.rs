@@ -233,6 +233,50 @@ fn loopback_and_link_local_mean_something_only_in_their_own_namespace() {
 }
 
 #[test]
+fn of_a_virtual_address_only_connections_are_told() {
+    let mut ledger = Ledger::with_virtual_addresses(vec!["198.18.0.0/24".parse().unwrap()]);
+    let real: SocketAddr = "198.18.1.2:8080".parse().unwrap();
+    for peer in [peer(), real] {
+        ledger.watch(peer);
+    }
+    use Observation as O;
+    let told = [
+        (O::Reset, Some(Verdict::Dead)),
+        (O::PeerClosed, Some(Verdict::Draining)),
+        (O::TimedOut, Some(Verdict::Dead)),
+        (O::Stalled, Some(Verdict::Suspect)),
+        (O::SoftError, Some(Verdict::Suspect)),
+        (O::Refused, None),
+        (O::Unreachable, None),
+        (O::SynTimeout, None),
+        (STALLED_DIAL, None),
+        (O::SynRetransmit, None),
+        (O::ListenerClosed, None),
+        (HANDSHAKE, None),
+    ];
+    for (socket, (what, verdict)) in (1..).zip(told.into_iter().chain(told)) {
+        let change = ledger.observe(ms(10), &seen(10, OWN, socket, what));
+        let news: Vec<_> = change
+            .connections
+            .iter()
+            .map(|it| (it.socket.0, it.standing.verdict))
+            .collect();
+        assert_eq!(
+            news,
+            verdict.map(|it| (socket, it)).into_iter().collect::<Vec<_>>(),
+            "{what:?}"
+        );
+        assert_eq!(change.about, About::Nobody, "{what:?}");
+        assert_eq!(ledger.verdict(peer(), Some(OWN), ms(10)), Standing::UNKNOWN, "{what:?}");
+    }
+    let refused = Sighting {
+        peer: real,
+        ..seen(20, OWN, 99, O::Refused)
+    };
+    assert_eq!(ledger.observe(ms(20), &refused).about, About::Peer(real));
+}
+
+#[test]
 fn a_subscriber_whose_namespace_is_not_known_sees_everything_from_elsewhere() {
     let mut ledger = after(&[seen(10, OWN, 1, Observation::Refused)]);
     assert_eq!(ledger.verdict(peer(), None, ms(11)).verdict, Verdict::Suspect);
