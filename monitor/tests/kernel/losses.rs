@@ -11,7 +11,7 @@ const CLOSED: SocketAddr = SocketAddr::new(HERE, 4_040);
 
 #[test]
 fn what_a_storm_generates_is_delivered_or_counted_as_lost() {
-    const DIALS: u64 = 20_000;
+    const DIALS: u64 = 50_000;
     let place = Place::new();
     // One page: 46 records.
     let options = Options {
