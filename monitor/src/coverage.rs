@@ -11,6 +11,7 @@ pub struct Coverage {
     checked: MonotonicNs,
     complete_since: MonotonicNs,
     blind_since: Option<MonotonicNs>,
+    deaf_since: Option<MonotonicNs>,
 }
 
 /// Nothing lost for this long, and the monitor sees again.
@@ -25,6 +26,7 @@ impl Coverage {
             checked: start,
             complete_since: start,
             blind_since: None,
+            deaf_since: None,
         }
     }
 
@@ -43,6 +45,17 @@ impl Coverage {
         more
     }
 
+    /// Takes in whether what is known to have happened was seen; if not, since when it is known not to be. Returns whether
+    /// that is news.
+    pub fn hear(&mut self, now: MonotonicNs, deaf_since: Option<MonotonicNs>) -> bool {
+        let news = deaf_since.is_some() != self.deaf_since.is_some();
+        self.deaf_since = deaf_since.and(self.deaf_since).or(deaf_since);
+        if news {
+            self.complete_since = now;
+        }
+        news
+    }
+
     /// Sightings lost since the start.
     #[must_use]
     pub fn lost(&self) -> u64 {
@@ -55,10 +68,10 @@ impl Coverage {
         self.complete_since
     }
 
-    /// Since when sightings are being lost; `None` while none are.
+    /// Since when sightings are being lost, or none arrive at all; `None` while all is well.
     #[must_use]
     pub fn blind_since(&self) -> Option<MonotonicNs> {
-        self.blind_since
+        self.blind_since.into_iter().chain(self.deaf_since).min()
     }
 }
 
@@ -82,5 +95,22 @@ mod tests {
         assert!(!coverage.update(ms(1_040), 6));
         assert_eq!((coverage.complete_since(), coverage.blind_since()), (ms(40), None));
         assert_eq!(coverage.lost(), 6);
+    }
+
+    #[test]
+    fn who_does_not_hear_what_is_known_to_have_happened_is_blind_until_it_does() {
+        let mut coverage = Coverage::new(ms(10));
+        assert!(!coverage.hear(ms(20), None));
+        assert!(coverage.hear(ms(130), Some(ms(30))));
+        assert!(!coverage.hear(ms(1_230), Some(ms(1_130))));
+        assert_eq!(coverage.blind_since(), Some(ms(30)));
+        assert!(coverage.update(ms(1_240), 5));
+        assert_eq!(coverage.blind_since(), Some(ms(10)), "the earlier of the two");
+        assert!(coverage.hear(ms(2_230), None));
+        assert_eq!(
+            (coverage.complete_since(), coverage.blind_since()),
+            (ms(2_230), Some(ms(1_240)).and(coverage.blind_since()))
+        );
+        assert!(coverage.blind_since().is_some(), "what was lost is lost still");
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use obit_protocol::{Heartbeat, Notice, Reason, monitor_message::Message};
 
+use crate::canary::Ear;
 use crate::coverage::Coverage;
 use crate::ledger::{About, Ledger, Standing};
 use crate::registry::{Flush, Full, Limits, Registry, SubscriberId, Wire};
@@ -60,6 +61,7 @@ pub enum WatchError {
 /// Ledger, registry and watch filter, shared by the reader and the sessions.
 pub struct Hub {
     limits: Limits,
+    canary: Option<Arc<Ear>>,
     state: Mutex<State>,
 }
 
@@ -71,6 +73,8 @@ struct State {
     coverage: Coverage,
     /// What is to be done when there is time: too much for one hold of the lock.
     later: Later,
+    /// An address that is looked at although nobody asks about it.
+    pinned: Option<IpAddr>,
 }
 
 #[derive(Default)]
@@ -180,6 +184,7 @@ impl State {
         }
         self.ledger.unwatch(peer);
         if self.ledger.ports(peer.ip()).next().is_none()
+            && self.pinned != Some(peer.ip())
             && let Err(error) = self.filter.remove(peer.ip())
         {
             tracing::warn!(ip = %peer.ip(), %error, "the kernel goes on looking at an address nobody asks about");
@@ -198,9 +203,11 @@ impl Hub {
             filter,
             coverage: Coverage::new(now),
             later: Later::default(),
+            pinned: None,
         };
         Self {
             limits,
+            canary: None,
             state: Mutex::new(state),
         }
     }
@@ -211,6 +218,20 @@ impl Hub {
     pub fn with_virtual_addresses(self, ranges: Vec<IpNet>) -> Self {
         self.state().ledger = Ledger::with_virtual_addresses(ranges);
         self
+    }
+
+    /// Tells the canary's ear what is seen, and goes on looking at its address whoever else does.
+    ///
+    /// # Errors
+    /// The kernel half cannot look at it.
+    pub fn with_canary(mut self, ear: Arc<Ear>) -> Result<Self, WatchError> {
+        let mut state = self.state();
+        let inserted = state.filter.insert(ear.ip());
+        inserted.map_err(|error| WatchError::Filter(ear.ip(), error))?;
+        state.pinned = Some(ear.ip());
+        drop(state);
+        self.canary = Some(ear);
+        Ok(self)
     }
 
     /// How much subscribers may ask.
@@ -230,6 +251,9 @@ impl Hub {
         for chunk in sightings.chunks(CHUNK) {
             let state = &mut *self.state();
             for sighting in chunk {
+                if let Some(ear) = &self.canary {
+                    ear.hear(sighting);
+                }
                 let change = state.ledger.observe(now, sighting);
                 let registry = &state.registry;
                 let turn = state
@@ -292,6 +316,14 @@ impl Hub {
             state.ledger.forget_connections();
         }
         more
+    }
+
+    /// Takes in whether the canary was heard; if not, since when it is known not to be.
+    pub fn note_hearing(&self, now: MonotonicNs, deaf_since: Option<MonotonicNs>) {
+        let state = &mut *self.state();
+        if state.coverage.hear(now, deaf_since) {
+            state.ledger.forget_connections();
+        }
     }
 
     // The sessions' side.

@@ -6,6 +6,7 @@
 //!                                      └──────────────── hub ────────────────┘
 //! ```
 
+pub mod canary;
 pub mod cli;
 pub mod clock;
 pub mod coverage;

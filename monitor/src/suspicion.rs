@@ -88,7 +88,8 @@ pub enum Turn {
 impl Suspicions {
     /// Takes in a sighting. `watched` tells how many addresses a namespace watches, and whether the sighting's is one.
     pub fn observe(&mut self, sighting: &Sighting, watched: impl FnOnce(NetnsCookie, IpAddr) -> (usize, bool)) -> Turn {
-        if !sighting.netns.is_known() {
+        // What happens on loopback says nothing of the link.
+        if !sighting.netns.is_known() || sighting.peer.ip().is_loopback() {
             return Turn::None;
         }
         match kind(sighting.what) {
@@ -274,6 +275,15 @@ mod tests {
             (None, None)
         );
         assert_eq!(observe(&mut suspicions, &silent(2_001, 4..=5)), [Turn::None; 2]);
+        let at_home = Sighting {
+            peer: ([127, 0, 0, 1], 80).into(),
+            ..seen(2_002, HERE, 0, HANDSHAKE)
+        };
+        assert_eq!(
+            observe(&mut suspicions, &[at_home]),
+            [Turn::None],
+            "no answer from elsewhere"
+        );
     }
 
     #[test]

@@ -41,6 +41,15 @@ fn a_place() -> Place {
     place
 }
 
+/// `obit monitor`, for the place it is started in.
+fn monitor(socket: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_obit"));
+    command
+        .args(["monitor", "--netns", "/proc/self/ns/net", "--socket"])
+        .arg(socket);
+    command
+}
+
 /// `obit monitor`, running in a place; killed if the test forgets it.
 struct Monitor {
     child: Child,
@@ -49,15 +58,12 @@ struct Monitor {
 
 impl Monitor {
     fn start(place: &Place, socket: &Path) -> Self {
-        let socket = socket.to_owned();
-        let mut child = place.run(move || {
-            Command::new(env!("CARGO_BIN_EXE_obit"))
-                .args(["monitor", "--netns", "/proc/self/ns/net", "--socket"])
-                .arg(socket)
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap()
-        });
+        Self::start_with(place, socket, &[])
+    }
+
+    fn start_with(place: &Place, socket: &Path, arguments: &'static [&'static str]) -> Self {
+        let mut command = monitor(socket);
+        let mut child = place.run(move || command.args(arguments).stdout(Stdio::piped()).spawn().unwrap());
         let mut ready = String::new();
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut ready)
@@ -126,19 +132,28 @@ impl Client {
     /// The next message that is not a heartbeat.
     fn next(&mut self) -> Message {
         loop {
-            match self.codec.decode(&mut self.received).unwrap() {
-                Some(MonitorMessage {
-                    message: Some(Message::Heartbeat(_)),
-                }) => {}
-                Some(MonitorMessage { message }) => return message.unwrap(),
-                None => {
-                    let mut bytes = [0; 4096];
-                    let count = self.stream.read(&mut bytes).expect("the monitor says nothing");
-                    assert!(count > 0, "the monitor hung up");
-                    self.received.extend_from_slice(&bytes[..count]);
-                }
+            match self.next_of_all() {
+                Message::Heartbeat(_) => {}
+                message => return message,
             }
         }
+    }
+
+    fn next_of_all(&mut self) -> Message {
+        loop {
+            if let Some(message) = self.codec.decode(&mut self.received).unwrap() {
+                return message.message.unwrap();
+            }
+            let mut bytes = [0; 4096];
+            let count = self.stream.read(&mut bytes).expect("the monitor says nothing");
+            assert!(count > 0, "the monitor hung up");
+            self.received.extend_from_slice(&bytes[..count]);
+        }
+    }
+
+    /// Waits for a heartbeat that says whether the monitor is blind.
+    fn until_blind(&mut self, blind: bool) {
+        while !matches!(self.next_of_all(), Message::Heartbeat(beat) if (beat.blind_since_ns != 0) == blind) {}
     }
 
     fn notice(&mut self) -> Notice {
@@ -246,4 +261,41 @@ fn an_isolated_refusal_reaches_its_subscriber_at_once() {
     // A bound for a debug build on a machine that does other things; the lab measures the real thing.
     assert!(p50 < Duration::from_millis(2), "{latencies:?}");
     monitor.terminate();
+}
+
+#[test]
+fn a_monitor_that_hears_nothing_of_what_it_knows_to_have_happened_says_so() {
+    let (place, dir) = (a_place(), tempfile::tempdir().unwrap());
+    let socket = dir.path().join("obit.sock");
+    let arguments = &["--canary-ms", "100", "--heartbeat-ms", "100"];
+    let monitor = Monitor::start_with(&place, &socket, arguments);
+    let peer = nobody(&place);
+    let mut client = Client::watching(socket, &[peer]);
+    client.until_blind(false);
+    place.rule("ip daddr 127.0.0.0/8 drop");
+    client.until_blind(true);
+    place.rule("accept");
+    client.until_blind(false);
+    // And it sees as before.
+    let within = dir.path().join("obit.sock");
+    let mut inside = place.run(move || Client::watching(within, &[peer]));
+    place.run(move || TcpStream::connect(peer).unwrap_err());
+    assert_eq!(inside.notice().verdict(), Verdict::Dead);
+    monitor.terminate();
+}
+
+#[test]
+fn a_monitor_that_hears_nothing_from_the_start_does_not_become_ready_and_says_why() {
+    let (place, dir) = (a_place(), tempfile::tempdir().unwrap());
+    let socket = dir.path().join("obit.sock");
+    place.rule("ip daddr 127.0.0.0/8 drop");
+    let mut command = monitor(&socket);
+    let output = place.run(move || command.output().unwrap());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && output.stdout.is_empty());
+    assert!(
+        said.contains("was not seen to be refused") && said.contains("firewall"),
+        "{said}"
+    );
+    assert!(!socket.exists());
 }

@@ -1,5 +1,6 @@
 //! `obit monitor`: the daemon. Puts the parts of the path together and runs them until it is told to end.
 
+use std::convert::Infallible;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
 use super::{SocketArgs, random_token};
+use crate::canary::Canary;
 use crate::clock;
 use crate::hub::Hub;
 use crate::kernel::{self, Options, Signal};
@@ -65,6 +67,9 @@ pub(super) struct MonitorArgs {
     /// Milliseconds a subscriber may read nothing although something is there to read
     #[arg(long, value_name = "N", default_value_t = 30_000, value_parser = clap::value_parser!(u32).range(10..))]
     slow_reader_ms: u32,
+    /// Milliseconds between two dials on loopback by which the monitor sees that the kernel half is heard
+    #[arg(long, value_name = "N", default_value_t = 30_000, value_parser = clap::value_parser!(u32).range(100..=3_600_000))]
+    canary_ms: u32,
     /// The shortest time a SYN may go unanswered before its peer is suspect, milliseconds
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     stall_floor_ms: u32,
@@ -143,8 +148,20 @@ async fn serve(args: &MonitorArgs, kernel: kernel::Kernel, bounds: Bounds) -> an
         slow_reader: millis(args.slow_reader_ms),
     };
     let hub = Hub::new(args.limits(), Box::new(kernel.filter), clock::monotonic());
-    let hub = Arc::new(hub.with_virtual_addresses(args.virtual_addresses.clone()));
+    let hub = hub.with_virtual_addresses(args.virtual_addresses.clone());
+    let (canary, hub) = if kernel.signals.contains(&Signal::Refused) {
+        let canary = Canary::new(args.netns.as_deref())?;
+        let hub = hub.with_canary(canary.ear())?;
+        (Some(canary), hub)
+    } else {
+        tracing::warn!("without the signal `refused` nothing shows whether the kernel half is heard");
+        (None, hub)
+    };
+    let hub = Arc::new(hub);
     let mut reader = ReaderThread::spawn(kernel.source, Arc::clone(&hub), bounds)?;
+    if let Some(canary) = &canary {
+        canary.prove().await?;
+    }
     let (listener, file) = socket::bind(&args.socket.socket, epoch)?;
 
     let signals = settings.signals.join(" ");
@@ -162,13 +179,21 @@ async fn serve(args: &MonitorArgs, kernel: kernel::Kernel, bounds: Bounds) -> an
             _ = terminate.recv() => tracing::info!("SIGTERM"),
             _ = interrupt.recv() => tracing::info!("SIGINT"),
             error = reader.failed() => failure = Some(error),
+            never = sing(canary.as_ref(), &hub, millis(args.canary_ms)) => match never {},
         }
     };
-    socket::serve(listener, hub, settings, stop).await;
+    socket::serve(listener, Arc::clone(&hub), settings, stop).await;
     drop(file);
     match failure {
         Some(error) => Err(error).context("the kernel's sightings cannot be read any more"),
         None => Ok(()),
+    }
+}
+
+async fn sing(canary: Option<&Canary>, hub: &Hub, interval: Duration) -> Infallible {
+    match canary {
+        Some(canary) => canary.keep_singing(hub, interval).await,
+        None => std::future::pending().await,
     }
 }
 

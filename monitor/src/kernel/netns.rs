@@ -15,17 +15,28 @@ use crate::sighting::NetnsCookie;
 /// Blocks for the time of a few system calls.
 ///
 /// # Errors
-/// What the kernel said: the path cannot be opened or is no network namespace, entering it takes `CAP_SYS_ADMIN`, or the
-/// kernel is older than 5.14 (`ENOPROTOOPT`).
+/// As [`inside_netns`], or the kernel is older than 5.14 (`ENOPROTOOPT`).
 pub fn netns_cookie(path: Option<&Path>) -> io::Result<NetnsCookie> {
-    let Some(path) = path else { return own_cookie() };
+    inside_netns(path, own_cookie)
+}
+
+/// Does something in the network namespace behind `path`, or in that of this process.
+///
+/// # Errors
+/// What the kernel said: the path cannot be opened or is no network namespace, or entering it takes `CAP_SYS_ADMIN`; and
+/// what `work` says.
+pub(crate) fn inside_netns<T: Send + 'static>(
+    path: Option<&Path>,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let Some(path) = path else { return work() };
     let namespace = File::open(path)?;
     // A thread is in a namespace for itself, and this one ends there: nobody else ever runs on it.
     let inside = std::thread::Builder::new()
-        .name("netns-cookie".to_owned())
+        .name("obit-netns".to_owned())
         .spawn(move || {
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
-            own_cookie()
+            work()
         })?;
     inside
         .join()

@@ -115,7 +115,12 @@ proptest! {
         let unreachable = |s: &&Sighting| s.what == Observation::Unreachable;
         let timed_out = |s: &&Sighting| s.what == Observation::SynTimeout;
         let deaf = |s: &&Sighting| s.what == Observation::ListenerClosed && s.peer == peer();
-        let own = |what: Observation, age| within(age).filter(|s| s.netns == OWN && s.what == what).count();
+        // A dial given up after silence renews the silence, whenever that began.
+        let renewed = within(minute).any(|s| s.netns == OWN && s.what == Observation::Abandoned);
+        let own = |what: Observation, age| {
+            let age = if renewed { Duration::MAX } else { age };
+            within(age).filter(|s| s.netns == OWN && s.what == what).count()
+        };
         let own_hard = within(minute).any(|s| s.netns == OWN && (refused(&s) || unreachable(&s) || timed_out(&s)));
         let agree = |seen: Vec<&Sighting>| {
             let pairs = seen.iter().flat_map(|a| seen.iter().map(move |b| (a, b)));
