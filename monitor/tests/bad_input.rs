@@ -362,3 +362,50 @@ async fn a_hundred_clients_that_misbehave_at_once_disturb_nobody() {
     }
     stage.goes_on().await;
 }
+
+/// Bytes of memory this process holds.
+fn resident() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = pages.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * rustix::param::page_size() as u64
+}
+
+#[tokio::test]
+async fn who_comes_and_goes_all_the_time_costs_nothing_that_stays() {
+    let mut stage = Stage::new().await;
+    let path = stage.monitor.path.clone();
+    let come_and_go = async |times: u64| {
+        for n in 0..times {
+            match n % 3 {
+                // Gone at once, gone after half a word, gone with everything still to be answered.
+                0 => drop(UnixStream::connect(&path).await.unwrap()),
+                1 => {
+                    let mut client = UnixStream::connect(&path).await.unwrap();
+                    client.write_all(&[0, 0]).await.unwrap();
+                }
+                _ => {
+                    let (mut client, _) = Client::welcomed(&path).await;
+                    let peers: Vec<_> = (0..100).map(peer).collect();
+                    client.watch(n, &peers).await;
+                }
+            }
+        }
+    };
+    let settled = async |stage: &Stage| {
+        // The bystander and its one peer.
+        while stage.monitor.hub.sizes().0 > 1 || stage.monitor.filter.len() > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    come_and_go(1_000).await;
+    settled(&stage).await;
+    let before = resident();
+    for _ in 0..10 {
+        come_and_go(1_000).await;
+        stage.goes_on().await;
+    }
+    settled(&stage).await;
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 8 << 20, "{grown} bytes more after ten thousand visits");
+    stage.goes_on().await;
+}
