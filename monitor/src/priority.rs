@@ -2,17 +2,30 @@
 
 use std::io;
 
+use rustix::process::setpriority_process;
 use thread_priority::unix::{set_thread_priority_and_policy, thread_native_id};
 use thread_priority::{Error, RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy};
 
 /// Above every ordinary thread and below what real-time systems run: of `SCHED_FIFO`'s 1 to 99.
 const PRIORITY: u8 = 10;
 
+/// The most an ordinary thread can have.
+const NICE: i32 = -20;
+
+/// How a thread is scheduled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheduling {
+    /// Before every ordinary thread.
+    Fifo,
+    /// As an ordinary thread with the largest share.
+    Nice,
+}
+
 /// Gives the calling thread `SCHED_FIFO`. The kernel bounds it to 95 % of a second (`sched_rt_runtime_us`), should it ever
 /// run away.
 ///
 /// # Errors
-/// This process may not (`CAP_SYS_NICE`).
+/// This process may not (`CAP_SYS_NICE`), unless the thread has it already.
 pub(crate) fn raise() -> io::Result<()> {
     let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
     let priority = ThreadPriority::Crossplatform(PRIORITY.try_into().unwrap_or_default());
@@ -22,10 +35,32 @@ pub(crate) fn raise() -> io::Result<()> {
     })
 }
 
-/// The same, where this process may; says in the log where it may not.
+/// The same; where it is refused, nice −20: kernels that give real-time work to some cgroups only
+/// (`CONFIG_RT_GROUP_SCHED`) refuse the former even to root.
+///
+/// # Errors
+/// Neither is allowed: why the former is not.
+pub(crate) fn raise_as_far_as_allowed() -> io::Result<Scheduling> {
+    let Err(refusal) = raise() else {
+        return Ok(Scheduling::Fifo);
+    };
+    // Of the calling thread alone, other than POSIX says.
+    match setpriority_process(None, NICE) {
+        Ok(()) => Ok(Scheduling::Nice),
+        Err(_) => Err(refusal),
+    }
+}
+
+/// The same; says in the log what came of it.
 pub(crate) fn raise_or_say_so() {
-    match raise() {
-        Ok(()) => tracing::debug!(priority = PRIORITY, "the reader runs at SCHED_FIFO"),
+    match raise_as_far_as_allowed() {
+        Ok(Scheduling::Fifo) => tracing::debug!(priority = PRIORITY, "the reader runs at SCHED_FIFO"),
+        Ok(Scheduling::Nice) => tracing::warn!(
+            nice = NICE,
+            "the reader runs as an ordinary thread with the largest share: SCHED_FIFO is refused here, and with all \
+             processors busy some verdicts are milliseconds late. Next: give the monitor's cgroup real-time runtime \
+             (cpu.rt_runtime_us)"
+        ),
         Err(error) => tracing::warn!(
             %error,
             "the reader runs at ordinary priority: with all processors busy verdicts are up to some milliseconds late. \
@@ -34,8 +69,20 @@ pub(crate) fn raise_or_say_so() {
     }
 }
 
-/// Whether this process may do that; tried on a thread that ends at once.
+/// Whether this process may run a thread at `SCHED_FIFO`; tried on one that ends at once.
 pub(crate) fn may_raise() -> bool {
-    let tried = std::thread::Builder::new().name("obit-priority".into()).spawn(raise);
-    tried.is_ok_and(|thread| matches!(thread.join(), Ok(Ok(()))))
+    on_trial() == Ok(Scheduling::Fifo)
+}
+
+/// How far this process may raise a thread; tried on one that ends at once.
+///
+/// # Errors
+/// It may not, in the kernel's words.
+pub(crate) fn on_trial() -> Result<Scheduling, String> {
+    let tried = std::thread::Builder::new()
+        .name("obit-priority".into())
+        .spawn(raise_as_far_as_allowed);
+    let result = tried.map_err(|error| error.to_string())?.join();
+    let result = result.map_err(|_| "the thread panicked".to_owned())?;
+    result.map_err(|error| error.to_string())
 }
