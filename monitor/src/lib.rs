@@ -15,6 +15,7 @@ pub mod hub;
 pub mod kernel;
 pub mod ledger;
 mod priority;
+pub mod privilege;
 pub mod reader;
 pub mod registry;
 pub mod sighting;

@@ -18,6 +18,7 @@ use crate::canary::Canary;
 use crate::clock;
 use crate::hub::Hub;
 use crate::kernel::{self, Options, Signal};
+use crate::privilege::{self, Keep};
 use crate::reader::ReaderThread;
 use crate::registry::Limits;
 use crate::socket::{self, Settings};
@@ -43,6 +44,9 @@ pub(super) struct MonitorArgs {
     /// Wake one reader for all processors instead of one on the processor where something urgent was seen
     #[arg(long)]
     no_doorbells: bool,
+    /// Keep all capabilities, and every system call, after the start
+    #[arg(long)]
+    keep_privileges: bool,
     /// What the kernel programs themselves log: off, error, warn, info, debug, trace
     #[arg(long, value_name = "LEVEL", default_value = "off")]
     ebpf_log: LevelFilter,
@@ -147,6 +151,7 @@ async fn serve(args: &MonitorArgs, kernel: kernel::Kernel, bounds: Bounds) -> an
         patience: millis(args.patience_ms),
         slow_reader: millis(args.slow_reader_ms),
     };
+    let keep = keep(args, &kernel.filter)?;
     let hub = Hub::new(args.limits(), Box::new(kernel.filter), clock::monotonic());
     let hub = hub.with_virtual_addresses(args.virtual_addresses.clone());
     let (canary, hub) = if kernel.signals.contains(&Signal::Refused) {
@@ -158,11 +163,20 @@ async fn serve(args: &MonitorArgs, kernel: kernel::Kernel, bounds: Bounds) -> an
         (None, hub)
     };
     let hub = Arc::new(hub);
-    let mut reader = ReaderThread::spawn(kernel.source, Arc::clone(&hub), bounds)?;
+    let (source, sharing) = (kernel.source, Arc::clone(&hub));
+    let start = || ReaderThread::spawn(source, sharing, bounds);
+    let mut reader = match keep {
+        None => start(),
+        Some(keep) => privilege::start_without(keep, start)?,
+    }?;
     if let Some(canary) = &canary {
         canary.prove().await?;
     }
     let (listener, file) = socket::bind(&args.socket.socket, epoch)?;
+    if let Some(keep) = keep {
+        privilege::give_up(keep, canary.as_ref().map(Canary::descriptor))?;
+        tracing::debug!(?keep, "gave up all capabilities and what leads out of this process");
+    }
 
     let signals = settings.signals.join(" ");
     tracing::info!(socket = %file.path().display(), epoch = format_args!("{epoch:016x}"), signals, "ready");
@@ -195,6 +209,23 @@ async fn sing(canary: Option<&Canary>, hub: &Hub, interval: Duration) -> Infalli
         Some(canary) => canary.keep_singing(hub, interval).await,
         None => std::future::pending().await,
     }
+}
+
+/// What to keep of the privileges the start needed; `None` for all of them.
+fn keep(args: &MonitorArgs, filter: &kernel::WatchFilter) -> anyhow::Result<Option<Keep>> {
+    if args.keep_privileges {
+        tracing::warn!(
+            "--keep-privileges: whoever takes over this process may load programs into the kernel, and whatever else it may"
+        );
+        return Ok(None);
+    }
+    let keep = Keep::needed_by(filter)?;
+    if keep == Keep::Bpf {
+        tracing::warn!(
+            "CAP_BPF is kept, for changes of the watch filter alone: this kernel asks for it each time (5.19 and newer do not)"
+        );
+    }
+    Ok(Some(keep))
 }
 
 /// Every subscriber is a descriptor; the soft limit is 1 024 on most systems, and the hard one is for this.

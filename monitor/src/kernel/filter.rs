@@ -14,6 +14,17 @@ impl WatchFilter {
         Self(map)
     }
 
+    /// Whether a peer is looked at.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn contains(&self, ip: IpAddr) -> io::Result<bool> {
+        match self.0.get(&key(ip), 0).map_err(io_error) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+            result => result.map(|_| true),
+        }
+    }
+
     /// Looks at a peer from now on. One that is watched already stays so.
     ///
     /// # Errors
