@@ -22,24 +22,31 @@ use super::{Kernel, preflight};
 use crate::priority;
 
 /// The programs, as `cargo xtask build-ebpf` built them; empty if it did not run before this crate was built.
-static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/obit-ebpf.o"));
+pub(super) static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/obit-ebpf.o"));
 
 /// A program, the kernel hook of the same name it attaches to, and the signals that come from there alone.
-struct Hook {
-    name: &'static str,
-    signals: &'static [Signal],
+pub(super) struct Hook {
+    pub(super) name: &'static str,
+    /// Whether nothing works without it.
+    pub(super) needed: bool,
+    pub(super) signals: &'static [Signal],
 }
 
-/// The one hook nothing works without.
-const STATE: &str = "inet_sock_set_state";
-const OPTIONAL: [Hook; 2] = [
+pub(super) const HOOKS: [Hook; 3] = [
+    Hook {
+        name: "inet_sock_set_state",
+        needed: true,
+        signals: &[],
+    },
     Hook {
         name: "tcp_retransmit_skb",
+        needed: false,
         signals: &[Signal::SynRetransmit, Signal::Stalled],
     },
     // Refused and unreachable dials are seen without it, but for ICMP errors that come while `connect` runs.
     Hook {
         name: "inet_sk_error_report",
+        needed: false,
         signals: &[],
     },
 ];
@@ -70,11 +77,16 @@ pub fn start(options: &Options) -> Result<Kernel, StartError> {
     // A thread bound to a processor helps only if it comes before whatever else runs there.
     let doorbells = options.doorbells && priority::may_raise();
     let mut programs = load(options, &offsets, &on, &btf, processors, doorbells)?;
-    attach(&mut programs, STATE, &btf).map_err(|source| StartError::Attach { program: STATE, source })?;
     let mut absent = Vec::new();
-    for hook in OPTIONAL {
+    for hook in HOOKS {
         match attach(&mut programs, hook.name, &btf) {
             Ok(()) => {}
+            Err(source) if hook.needed => {
+                return Err(StartError::Attach {
+                    program: hook.name,
+                    source,
+                });
+            }
             Err(error) => {
                 warn!(hook = hook.name, %error, "the kernel lacks a hook; what comes from it alone is off");
                 absent.extend_from_slice(hook.signals);
@@ -114,7 +126,7 @@ pub fn start(options: &Options) -> Result<Kernel, StartError> {
 }
 
 /// How many processors this kernel may ever run on: their numbers are below that.
-fn possible_processors() -> Result<u32, StartError> {
+pub(super) fn possible_processors() -> Result<u32, StartError> {
     let number = aya::util::nr_cpus().and_then(|number| {
         u32::try_from(number).map_err(|error| ("the number of processors", io::Error::other(error)))
     });
@@ -130,7 +142,7 @@ fn refuse(lacks: Vec<Lack>) -> Result<(), StartError> {
 }
 
 /// Creates the maps, with the programs' constants set.
-fn load(
+pub(super) fn load(
     options: &Options,
     offsets: &Offsets,
     on: &[Signal],
@@ -157,7 +169,7 @@ fn load(
     Ok(loader.load(OBJECT)?)
 }
 
-fn attach(programs: &mut Ebpf, name: &'static str, btf: &Btf) -> Result<(), ProgramError> {
+pub(super) fn attach(programs: &mut Ebpf, name: &'static str, btf: &Btf) -> Result<(), ProgramError> {
     let program = programs.program_mut(name).ok_or(ProgramError::NotLoaded)?;
     let program: &mut BtfTracePoint = program.try_into()?;
     program.load(name, btf)?;
@@ -165,7 +177,11 @@ fn attach(programs: &mut Ebpf, name: &'static str, btf: &Btf) -> Result<(), Prog
 }
 
 /// Takes a map out of the object.
-fn open<T>(programs: &mut Ebpf, map: &'static str, typed: impl FnOnce(Map) -> io::Result<T>) -> Result<T, StartError> {
+pub(super) fn open<T>(
+    programs: &mut Ebpf,
+    map: &'static str,
+    typed: impl FnOnce(Map) -> io::Result<T>,
+) -> Result<T, StartError> {
     let found = programs.take_map(map).ok_or_else(|| StartError::Map {
         map,
         source: io::ErrorKind::NotFound.into(),
@@ -174,6 +190,6 @@ fn open<T>(programs: &mut Ebpf, map: &'static str, typed: impl FnOnce(Map) -> io
 }
 
 /// A map of one of aya's types.
-fn of_aya<T>(typed: impl FnOnce(Map) -> Result<T, MapError>) -> impl FnOnce(Map) -> io::Result<T> {
+pub(super) fn of_aya<T>(typed: impl FnOnce(Map) -> Result<T, MapError>) -> impl FnOnce(Map) -> io::Result<T> {
     |map| typed(map).map_err(io_error)
 }

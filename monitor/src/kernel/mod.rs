@@ -9,6 +9,7 @@ mod decode;
 mod doorbell;
 mod error;
 mod filter;
+mod inspect;
 mod lead;
 mod load;
 mod log;
@@ -22,9 +23,11 @@ mod reader;
 mod records;
 mod shared;
 mod signal;
+mod trial;
 
 pub use self::error::{Lack, StartError};
 pub use self::filter::WatchFilter;
+pub use self::inspect::{Hook, Inspection, Member, inspect};
 pub use self::load::start;
 pub use self::losses::LossCounters;
 pub use self::netns::netns_cookie;
@@ -33,6 +36,7 @@ pub use self::options::Options;
 pub use self::reader::{KernelSource, Waiter};
 pub use self::records::KernelRecords;
 pub use self::signal::{Signal, UnknownSignal};
+pub use self::trial::{Trial, try_out};
 
 /// The kernel half, loaded and attached. It stays attached as long as the [`KernelSource`], or the [`Waiter`] made of it,
 /// lives.

@@ -3,6 +3,7 @@
 //! Rust programs carry no relocations the loader could apply, and offsets differ between kernels (`sk_err` lies at 284
 //! on 6.18, at 544 on 6.1). So each is resolved by name here and set as a constant in the programs before they load.
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
@@ -29,7 +30,7 @@ struct Member {
 
 /// What a missing member costs.
 #[derive(Clone, Copy)]
-enum Need {
+pub(super) enum Need {
     /// Everything.
     Everything,
     /// These signals.
@@ -38,6 +39,17 @@ enum Need {
     Netns,
     /// A detail of a record.
     Detail,
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everything => f.write_str("everything"),
+            Self::Signals(signals) => f.write_str(&signals.iter().map(|it| it.name()).collect::<Vec<_>>().join(", ")),
+            Self::Netns => f.write_str("telling network namespaces apart"),
+            Self::Detail => f.write_str("a detail"),
+        }
+    }
 }
 
 const MEMBERS: [Member; 23] = [
@@ -148,6 +160,14 @@ impl Offsets {
     /// The paths of the members this kernel does not have.
     pub(super) fn missing_paths(&self) -> Vec<&'static str> {
         self.missing().map(|member| member.path).collect()
+    }
+
+    /// The path of every member from its structure on, its offset, and what needs it.
+    pub(super) fn members(&self) -> impl Iterator<Item = (String, Option<u32>, Need)> {
+        MEMBERS.iter().zip(&self.0).map(|(member, offset)| {
+            let path = format!("{}.{}", member.root, member.path);
+            (path, Some(*offset).filter(|it| *it != MISSING), member.needed_for)
+        })
     }
 
     fn missing(&self) -> impl Iterator<Item = &'static Member> {
