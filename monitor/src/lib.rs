@@ -10,6 +10,7 @@ pub mod canary;
 pub mod cli;
 pub mod clock;
 pub mod coverage;
+pub mod doctor;
 pub mod home;
 pub mod hub;
 pub mod kernel;

@@ -133,3 +133,30 @@ fn a_monitor_that_is_not_there_is_named_with_the_next_step() {
         "{said}"
     );
 }
+
+/// Whoever runs this, and wherever: the doctor knows, and its exit code is what it says.
+#[test]
+fn the_doctor_says_the_same_to_people_to_programs_and_by_its_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("obit.sock");
+    let socket = ["--socket", socket.to_str().unwrap()];
+    let json = obit(&[&["doctor", "--json"][..], &socket].concat());
+    let report: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let code = match report["verdict"].as_str().unwrap() {
+        "works" => 0,
+        "works_in_part" => 1,
+        "cannot_work" => 2,
+        other => panic!("{other}"),
+    };
+    assert_eq!(json.status.code(), Some(code));
+    for check in report["checks"].as_array().unwrap() {
+        let bad = ["limited", "missing"].contains(&check["state"].as_str().unwrap());
+        assert_eq!(check["next"].is_string(), bad, "each lack has a next step: {check}");
+    }
+    let text = obit(&[&["doctor"][..], &socket].concat());
+    assert_eq!(text.status.code(), Some(code));
+    let said = String::from_utf8(text.stdout).unwrap();
+    for check in report["checks"].as_array().unwrap() {
+        assert!(said.contains(check["found"].as_str().unwrap()), "{said}");
+    }
+}

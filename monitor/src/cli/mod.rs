@@ -1,5 +1,6 @@
 //! The command line: what an operator starts the path with, and looks at its end with.
 
+mod doctor;
 mod monitor;
 mod subscription;
 mod watch;
@@ -31,6 +32,9 @@ struct Cli {
 enum Command {
     /// Watch this node's kernel and tell subscribers about their peers
     Monitor(monitor::MonitorArgs),
+    /// Say whether a monitor can work here, and what to do where it cannot
+    #[command(after_help = "Ends with 0 where a monitor works, 1 where it works in part, 2 where it cannot work.")]
+    Doctor(doctor::DoctorArgs),
     /// Subscribe and print what the monitor says about peers
     Watch(watch::WatchArgs),
 }
@@ -43,16 +47,17 @@ struct SocketArgs {
 }
 
 /// Runs the command line of this process: 0 at a clean end, 1 when something is missing or fails, 2 when it cannot be
-/// understood.
+/// understood, or when the doctor finds that nothing works.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = log_to_stderr(&cli.log).and_then(|()| match cli.command {
-        Command::Monitor(args) => monitor::run(&args),
-        Command::Watch(args) => watch::run(&args),
+        Command::Monitor(args) => monitor::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Watch(args) => watch::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Doctor(args) => doctor::run(&args),
     });
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("obit: {error:#}");
             ExitCode::FAILURE

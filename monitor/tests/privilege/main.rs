@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod attempts;
+mod doctor;
 mod inside;
 mod nobody;
 #[path = "../kernel/place.rs"]
