@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::nobody::Nobody;
+use crate::place::Place;
 use crate::subscriber::{Subscriber, a_place};
 
 /// The policy of `SCHED_FIFO` (`linux/sched.h`).
@@ -142,6 +143,16 @@ fn with_a_third_its_readers_come_before_ordinary_threads_and_no_thread_keeps_any
             assert_eq!(task.policy == SCHED_FIFO, reads, "{}", task.name);
         }
     });
+}
+
+/// As the systemd unit starts it.
+#[test]
+fn from_a_network_namespace_that_reaches_nobody_it_sees_all_the_others() {
+    let nobody = Nobody::with_obit();
+    let nowhere = Place::new();
+    let (command, socket) = (nobody.command("+bpf,+perfmon,+sys_nice"), nobody.socket());
+    let monitor = nowhere.run(move || Monitor::start(command, &socket, &[]));
+    works_without_privileges(monitor, &nobody.socket(), |_| {});
 }
 
 #[test]
