@@ -27,6 +27,12 @@ const LAB_TOOLS: [Tool; 2] = [
     },
 ];
 
+const UNIT_TOOLS: [Tool; 1] = [Tool {
+    program: "systemd-analyze",
+    package: "systemd",
+    purpose: "reads the unit in deploy/ as it will be read on a node",
+}];
+
 /// Whether this process is root. Whether root may do what is needed is found out by the monitor itself.
 pub(crate) fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -48,7 +54,19 @@ pub(crate) fn is_ci() -> bool {
 /// # Errors
 /// When something is missing and cannot be installed: names it and the next step.
 pub(crate) fn install_lab_tools() -> Result<()> {
-    let missing: Vec<_> = LAB_TOOLS
+    install(&LAB_TOOLS)
+}
+
+/// Installs what reads the files in `deploy/systemd`, if it is missing.
+///
+/// # Errors
+/// As [`install_lab_tools`].
+pub(crate) fn install_unit_tools() -> Result<()> {
+    install(&UNIT_TOOLS)
+}
+
+fn install(tools: &[Tool]) -> Result<()> {
+    let missing: Vec<_> = tools
         .iter()
         .filter(|tool| find_program(tool.program).is_none())
         .collect();

@@ -2,6 +2,7 @@
 
 mod lab;
 mod tally;
+mod units;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
@@ -50,6 +51,7 @@ fn privileged(tally: &mut Tally) -> Result<()> {
             tally.skipped.push(test);
         }
         tally.skipped.extend(lab::CHECKS.map(str::to_owned));
+        tally.skipped.push(units::CHECK.to_owned());
         return Ok(());
     }
     host::install_lab_tools()?;
@@ -58,7 +60,10 @@ fn privileged(tally: &mut Tally) -> Result<()> {
         kernel_tests()?.args(["--no-fail-fast", "--", "--test-threads=2"]),
     )?;
     stage("short lab run");
-    lab::check(tally)
+    lab::check(tally)?;
+    stage("deployment");
+    units::check(tally);
+    Ok(())
 }
 
 /// `cargo test` of every target that requires [`KERNEL_TESTS`].
