@@ -86,3 +86,39 @@ pub(crate) fn on_trial() -> Result<Scheduling, String> {
     let result = result.map_err(|_| "the thread panicked".to_owned())?;
     result.map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::getpriority_process;
+    use seccompiler::{SeccompAction, SeccompFilter, apply_filter};
+
+    use super::*;
+
+    /// As a kernel does that has no real-time runtime for this cgroup.
+    fn refuse_real_time() {
+        let filter = SeccompFilter::new(
+            [(libc::SYS_sched_setscheduler, vec![])].into(),
+            SeccompAction::Allow,
+            SeccompAction::Errno(libc::EPERM.unsigned_abs()),
+            std::env::consts::ARCH.try_into().unwrap(),
+        );
+        apply_filter(&seccompiler::BpfProgram::try_from(filter.unwrap()).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn where_real_time_is_refused_it_takes_the_largest_ordinary_share_or_tells_that_it_has_neither() {
+        let work = || {
+            refuse_real_time();
+            let outcome = raise_as_far_as_allowed();
+            (outcome.map_err(|error| error.raw_os_error()), getpriority_process(None))
+        };
+        let outcome = std::thread::spawn(work).join().unwrap();
+        // The latter to users without CAP_SYS_NICE.
+        let (raised, not) = ((Ok(Scheduling::Nice), Ok(NICE)), Err(Some(libc::EPERM)));
+        assert!(
+            outcome == raised || (outcome.0 == not && outcome.1 != Ok(NICE)),
+            "{outcome:?}"
+        );
+        assert_ne!(getpriority_process(None), Ok(NICE), "it is that thread's alone");
+    }
+}

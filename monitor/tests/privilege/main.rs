@@ -7,6 +7,7 @@
 mod attempts;
 mod doctor;
 mod inside;
+mod kept;
 mod nobody;
 #[path = "../kernel/place.rs"]
 #[allow(dead_code, reason = "shared with the tests of the kernel half, which use all of it")]
