@@ -82,6 +82,7 @@ const DENIED: &[i64] = &[
     libc::SYS_fanotify_init,
     libc::SYS_finit_module,
     libc::SYS_init_module,
+    #[cfg(not(all(target_arch = "aarch64", target_env = "musl")))]
     libc::SYS_kexec_file_load,
     libc::SYS_kexec_load,
     libc::SYS_keyctl,
