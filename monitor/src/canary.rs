@@ -70,7 +70,9 @@ impl Ear {
 #[derive(Debug, thiserror::Error)]
 pub enum CanaryError {
     /// Its sockets cannot be made.
-    #[error("no socket on the loopback address {ADDRESS}, by which it is seen that the kernel half works: is `lo` up?")]
+    #[error(
+        "no socket on the loopback address {ADDRESS}, by which it is seen that the kernel half works: is `lo` up, is AF_INET allowed?"
+    )]
     Socket(#[source] io::Error),
     /// Its dial does not begin.
     #[error("the dial to {0}, by which it is seen that the kernel half works, does not begin: is `lo` up?")]
