@@ -10,7 +10,7 @@ mod place;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -23,7 +23,7 @@ use obit_protocol::{
     ClientMessage, FrameCodec, GoodbyeReason, Hello, MonitorMessage, Notice, PROTOCOL_VERSION, Reason, Verdict, Watch,
     client_message, monitor_message::Message,
 };
-use place::Place;
+use place::{Place, join};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio_util::codec::{Decoder, Encoder};
 
@@ -41,12 +41,17 @@ fn a_place() -> Place {
     place
 }
 
+/// `obit monitor`, for the whole node.
+fn monitor_of_node(socket: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_obit"));
+    command.args(["monitor", "--socket"]).arg(socket);
+    command
+}
+
 /// `obit monitor`, for the place it is started in.
 fn monitor(socket: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_obit"));
-    command
-        .args(["monitor", "--netns", "/proc/self/ns/net", "--socket"])
-        .arg(socket);
+    let mut command = monitor_of_node(socket);
+    command.args(["--netns", "/proc/self/ns/net"]);
     command
 }
 
@@ -63,7 +68,12 @@ impl Monitor {
 
     fn start_with(place: &Place, socket: &Path, arguments: &'static [&'static str]) -> Self {
         let mut command = monitor(socket);
-        let mut child = place.run(move || command.args(arguments).stdout(Stdio::piped()).spawn().unwrap());
+        command.args(arguments);
+        Self::spawn(place, command)
+    }
+
+    fn spawn(place: &Place, mut command: Command) -> Self {
+        let mut child = place.run(move || command.stdout(Stdio::piped()).spawn().unwrap());
         let mut ready = String::new();
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut ready)
@@ -260,6 +270,41 @@ fn an_isolated_refusal_reaches_its_subscriber_at_once() {
     eprintln!("kernel event to client: p50 {p50:?}, p99 {p99:?}");
     // A bound for a debug build on a machine that does other things; the lab measures the real thing.
     assert!(p50 < Duration::from_millis(2), "{latencies:?}");
+    monitor.terminate();
+}
+
+#[test]
+fn a_server_of_this_node_that_stops_listening_is_dead_for_everyone_before_a_packet_says_so() {
+    let (client, pod, elsewhere) = (Place::new(), Place::new(), Place::new());
+    let (its, peer) = (Ipv4Addr::new(198, 18, 77, 1), Ipv4Addr::new(198, 18, 77, 2));
+    join(&client, its, &pod, peer);
+    let peer = SocketAddr::new(peer.into(), 8_080);
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("obit.sock");
+    let monitor = Monitor::spawn(&elsewhere, monitor_of_node(&socket));
+    let within = socket.clone();
+    let mut inside = client.run(move || Client::watching(within, &[peer]));
+    let mut outside = elsewhere.run(move || Client::watching(socket, &[peer]));
+    let listen = || TcpListener::bind((Ipv4Addr::UNSPECIFIED, 8_080)).unwrap();
+    let listener = pod.run(listen);
+    let _connection = client.run(move || TcpStream::connect(peer).unwrap());
+    for client in [&mut inside, &mut outside] {
+        assert_eq!(client.notice().verdict(), Verdict::Alive);
+    }
+    let _accepted = pod.run(move || listener.accept().unwrap());
+    // The listener is gone, its connection is not.
+    for client in [&mut inside, &mut outside] {
+        let death = client.notice();
+        assert_eq!(
+            (death.verdict(), death.reason()),
+            (Verdict::Dead, Reason::ListenerClosed)
+        );
+    }
+    // It comes back, and nobody has to be refused to find out.
+    let _listener = pod.run(listen);
+    for client in [&mut inside, &mut outside] {
+        assert_eq!(client.notice().verdict(), Verdict::Alive);
+    }
     monitor.terminate();
 }
 
