@@ -15,7 +15,8 @@ use crate::sighting::NetnsCookie;
 /// Blocks for the time of a few system calls.
 ///
 /// # Errors
-/// As [`inside_netns`], or the kernel is older than 5.14 (`ENOPROTOOPT`).
+/// What the kernel said: the path cannot be opened or is no network namespace, entering it takes `CAP_SYS_ADMIN`, or the
+/// kernel is older than 5.14 (`ENOPROTOOPT`).
 pub fn netns_cookie(path: Option<&Path>) -> io::Result<NetnsCookie> {
     inside_netns(path, own_cookie)
 }
