@@ -15,6 +15,7 @@ use obit_protocol::{Heartbeat, Notice, Reason, monitor_message::Message};
 use crate::canary::Ear;
 use crate::coverage::Coverage;
 use crate::ledger::{About, Ledger, Standing};
+use crate::record::recorder::Recorder;
 use crate::registry::{Flush, Full, Limits, Registry, SubscriberId, Wire};
 use crate::sighting::{MonotonicNs, NetnsCookie, Sighting};
 use crate::suspicion::{Suspicions, Turn};
@@ -75,6 +76,7 @@ struct State {
     later: Later,
     /// An address that is looked at although nobody asks about it.
     pinned: Option<IpAddr>,
+    recorder: Option<Recorder>,
 }
 
 #[derive(Default)]
@@ -92,6 +94,35 @@ impl Later {
 }
 
 impl State {
+    fn watch(&mut self, id: SubscriberId, peer: SocketAddr, now: MonotonicNs) -> Result<(), WatchError> {
+        let ip = peer.ip();
+        let standing = self.standing(peer, self.registry.netns(id), now);
+        if self.registry.watch(id, peer, standing)? {
+            if self.ledger.ports(ip).next().is_none()
+                && let Err(error) = self.filter.insert(ip)
+            {
+                self.registry.unwatch(id, peer);
+                return Err(WatchError::Filter(ip, error));
+            }
+            self.ledger.watch(peer);
+            // What is known of the address from its other ports.
+            self.review(peer, now);
+        }
+        Ok(())
+    }
+
+    /// When something is to be done next. Before that, [`Hub::expire`] changes nothing, and is not written down.
+    fn next_deadline(&self) -> Option<MonotonicNs> {
+        let put_off = (!self.later.is_empty()).then_some(MonotonicNs(0));
+        let deadlines = [
+            put_off,
+            self.ledger.next_deadline(),
+            self.registry.next_deadline(),
+            self.suspicions.next_deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
     /// What a subscriber is to be told of a peer.
     fn standing(&self, peer: SocketAddr, netns: Option<NetnsCookie>, now: MonotonicNs) -> Standing {
         let standing = self.ledger.verdict(peer, netns, now);
@@ -204,6 +235,7 @@ impl Hub {
             coverage: Coverage::new(now),
             later: Later::default(),
             pinned: None,
+            recorder: None,
         };
         Self {
             limits,
@@ -240,6 +272,11 @@ impl Hub {
         self.limits
     }
 
+    /// Writes down what comes in from now on; `None`: does not. Before anybody has subscribed, if it is to be replayed.
+    pub fn record(&self, recorder: Option<Recorder>) {
+        self.state().recorder = recorder;
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -250,6 +287,9 @@ impl Hub {
     pub fn observe(&self, now: MonotonicNs, sightings: &[Sighting]) {
         for chunk in sightings.chunks(CHUNK) {
             let state = &mut *self.state();
+            if let Some(recorder) = &mut state.recorder {
+                recorder.saw(now, chunk);
+            }
             for sighting in chunk {
                 if let Some(ear) = &self.canary {
                     ear.hear(sighting);
@@ -278,21 +318,18 @@ impl Hub {
     /// When there is something to do although nothing is seen: what is known expires, or something was put off.
     #[must_use]
     pub fn next_deadline(&self) -> Option<MonotonicNs> {
-        let state = &*self.state();
-        let put_off = (!state.later.is_empty()).then_some(MonotonicNs(0));
-        let deadlines = [
-            put_off,
-            state.ledger.next_deadline(),
-            state.registry.next_deadline(),
-            state.suspicions.next_deadline(),
-        ];
-        deadlines.into_iter().flatten().min()
+        self.state().next_deadline()
     }
 
     /// Lets what has expired by `now` expire, and does some of what was put off.
     pub fn expire(&self, now: MonotonicNs) {
         let mut changed = Vec::new();
         let state = &mut *self.state();
+        if state.next_deadline().is_some_and(|due| due <= now)
+            && let Some(recorder) = &mut state.recorder
+        {
+            recorder.expire(now);
+        }
         state.ledger.expire(now, &mut changed);
         for ip in changed {
             state.review_address(ip, now);
@@ -313,6 +350,9 @@ impl Hub {
         let state = &mut *self.state();
         let more = state.coverage.update(now, total);
         if more {
+            if let Some(recorder) = &mut state.recorder {
+                recorder.lost(now, total);
+            }
             state.ledger.forget_connections();
         }
         more
@@ -322,6 +362,9 @@ impl Hub {
     pub fn note_hearing(&self, now: MonotonicNs, deaf_since: Option<MonotonicNs>) {
         let state = &mut *self.state();
         if state.coverage.hear(now, deaf_since) {
+            if let Some(recorder) = &mut state.recorder {
+                recorder.hearing(now, deaf_since);
+            }
             state.ledger.forget_connections();
         }
     }
@@ -341,6 +384,9 @@ impl Hub {
     pub fn leave(&self, id: SubscriberId) -> bool {
         let state = &mut *self.state();
         let peers = state.registry.some_peers(id, CHUNK);
+        if let Some(recorder) = &mut state.recorder {
+            recorder.unwatch(id.number(), &peers);
+        }
         for peer in &peers {
             state.unwatch(id, *peer);
         }
@@ -358,28 +404,28 @@ impl Hub {
     pub fn watch(&self, id: SubscriberId, peers: &[SocketAddr], now: MonotonicNs) -> Result<Vec<Notice>, WatchError> {
         let state = &mut *self.state();
         let mut known = Vec::new();
+        let mut outcome = Ok(());
+        let mut watched = 0;
         for peer in peers {
-            let ip = peer.ip();
-            let standing = state.standing(*peer, state.registry.netns(id), now);
-            if state.registry.watch(id, *peer, standing)? {
-                if state.ledger.ports(ip).next().is_none()
-                    && let Err(error) = state.filter.insert(ip)
-                {
-                    state.registry.unwatch(id, *peer);
-                    return Err(WatchError::Filter(ip, error));
-                }
-                state.ledger.watch(*peer);
-                // What is known of the address from its other ports.
-                state.review(*peer, now);
+            outcome = state.watch(id, *peer, now);
+            if outcome.is_err() {
+                break;
             }
+            watched += 1;
             known.extend(state.registry.state(id, *peer));
         }
-        Ok(known)
+        if let Some(recorder) = &mut state.recorder {
+            recorder.watch(now, id.number(), state.registry.netns(id), &peers[..watched]);
+        }
+        outcome.map(|()| known)
     }
 
     /// A subscriber does not care about up to [`CHUNK`] peers any more.
     pub fn unwatch(&self, id: SubscriberId, peers: &[SocketAddr]) {
         let state = &mut *self.state();
+        if let Some(recorder) = &mut state.recorder {
+            recorder.unwatch(id.number(), peers);
+        }
         for peer in peers {
             state.unwatch(id, *peer);
         }

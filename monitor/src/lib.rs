@@ -18,6 +18,7 @@ pub mod ledger;
 mod priority;
 pub mod privilege;
 pub mod reader;
+pub mod record;
 pub mod registry;
 pub mod sighting;
 pub mod socket;

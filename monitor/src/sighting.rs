@@ -4,6 +4,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A point in `CLOCK_MONOTONIC` time, nanoseconds: the clock of every kernel record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct MonotonicNs(pub u64);
@@ -54,7 +56,7 @@ pub struct Deadline {
 }
 
 /// The cookie of a network namespace: where an observation was made. Unlike an inode number never reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NetnsCookie(pub u64);
 
 impl NetnsCookie {
@@ -69,7 +71,7 @@ impl NetnsCookie {
 }
 
 /// `SO_COOKIE` of a socket: unique since boot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SocketCookie(pub u64);
 
 /// One observation of one socket.
