@@ -14,6 +14,14 @@ pub fn monotonic() -> MonotonicNs {
     MonotonicNs(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds))
 }
 
+/// Now by the wall clock, milliseconds since 1970: for people, nothing is decided by it.
+#[must_use]
+pub fn unix_ms() -> u64 {
+    let now = clock_gettime(ClockId::Realtime);
+    let (seconds, nanoseconds) = (u64::try_from(now.tv_sec), u64::try_from(now.tv_nsec));
+    seconds.unwrap_or(0).saturating_mul(1_000) + nanoseconds.unwrap_or(0) / 1_000_000
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,8 @@
 
 mod doctor;
 mod monitor;
+mod record;
+mod replay;
 mod subscription;
 mod watch;
 
@@ -37,6 +39,10 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Subscribe and print what the monitor says about peers
     Watch(watch::WatchArgs),
+    /// Watch this node's kernel and keep what decides verdicts about peers in a file
+    Record(record::RecordArgs),
+    /// Print the verdicts that follow from a recording
+    Replay(replay::ReplayArgs),
 }
 
 #[derive(Debug, Args)]
@@ -55,6 +61,8 @@ pub fn main() -> ExitCode {
         Command::Monitor(args) => monitor::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Watch(args) => watch::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Record(args) => record::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Replay(args) => replay::run(&args).map(|()| ExitCode::SUCCESS),
     });
     match result {
         Ok(code) => code,

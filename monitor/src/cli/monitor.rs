@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
+use super::record::{self, RecordingArgs};
 use super::{SocketArgs, random_token};
 use crate::canary::Canary;
 use crate::clock;
@@ -20,7 +21,9 @@ use crate::hub::Hub;
 use crate::kernel::{self, Options, Signal};
 use crate::privilege::{self, Keep};
 use crate::reader::ReaderThread;
+use crate::record::format::{Header, Why};
 use crate::registry::Limits;
+use crate::sighting::NetnsCookie;
 use crate::socket::{self, Settings};
 use crate::stall::Bounds;
 
@@ -83,6 +86,8 @@ pub(super) struct MonitorArgs {
     /// The time before anything has been learnt of a subnet, milliseconds
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     stall_cold_ms: u32,
+    #[command(flatten)]
+    recording: RecordingArgs,
 }
 
 impl MonitorArgs {
@@ -109,16 +114,8 @@ impl MonitorArgs {
     }
 
     fn options(&self) -> anyhow::Result<Options> {
-        let cookie = |path: &PathBuf| {
-            kernel::netns_cookie(Some(path)).with_context(|| {
-                format!(
-                    "--netns {}: cannot tell which network namespace that is",
-                    path.display()
-                )
-            })
-        };
         Ok(Options {
-            netns: self.netns.as_ref().map(cookie).transpose()?,
+            netns: self.netns.as_deref().map(netns_cookie_of).transpose()?,
             disabled: self.without.clone(),
             ring_bytes: self.ring_bytes,
             doorbells: !self.no_doorbells,
@@ -127,19 +124,35 @@ impl MonitorArgs {
     }
 }
 
+/// The namespace named on the command line.
+pub(super) fn netns_cookie_of(path: &Path) -> anyhow::Result<NetnsCookie> {
+    kernel::netns_cookie(Some(path)).with_context(|| {
+        format!(
+            "--netns {}: cannot tell which network namespace that is",
+            path.display()
+        )
+    })
+}
+
 fn millis(ms: u32) -> Duration {
     Duration::from_millis(ms.into())
 }
 
 pub(super) fn run(args: &MonitorArgs) -> anyhow::Result<()> {
     let bounds = args.bounds()?;
-    let kernel = kernel::start(&args.options()?)?;
+    let options = args.options()?;
+    let kernel = kernel::start(&options)?;
     make_room_for_descriptors();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(serve(args, kernel, bounds))
+    runtime.block_on(serve(args, kernel, bounds, options.netns))
 }
 
-async fn serve(args: &MonitorArgs, kernel: kernel::Kernel, bounds: Bounds) -> anyhow::Result<()> {
+async fn serve(
+    args: &MonitorArgs,
+    kernel: kernel::Kernel,
+    bounds: Bounds,
+    netns: Option<NetnsCookie>,
+) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let epoch = random_token();
@@ -151,8 +164,11 @@ async fn serve(args: &MonitorArgs, kernel: kernel::Kernel, bounds: Bounds) -> an
         patience: millis(args.patience_ms),
         slow_reader: millis(args.slow_reader_ms),
     };
+    // The file while this process may still open it; its thread when it may do nothing more.
+    let recording = args.recording.open();
+    let began = clock::monotonic();
     let keep = keep(args, &kernel.filter)?;
-    let hub = Hub::new(args.limits(), Box::new(kernel.filter), clock::monotonic());
+    let hub = Hub::new(args.limits(), Box::new(kernel.filter), began);
     let hub = hub.with_virtual_addresses(args.virtual_addresses.clone());
     let (canary, hub) = if kernel.signals.contains(&Signal::Refused) {
         let canary = Canary::new(args.netns.as_deref())?;
@@ -177,6 +193,11 @@ async fn serve(args: &MonitorArgs, kernel: kernel::Kernel, bounds: Bounds) -> an
         privilege::give_up(keep, canary.as_ref().map(Canary::descriptor))?;
         tracing::debug!(?keep, "gave up all capabilities and what leads out of this process");
     }
+    let header = Header {
+        virtual_addresses: args.virtual_addresses.clone(),
+        ..record::header(began, settings.node.clone(), bounds, settings.signals.clone(), netns)
+    };
+    let recording = args.recording.start(recording, &hub, &header);
 
     let signals = settings.signals.join(" ");
     tracing::info!(socket = %file.path().display(), epoch = format_args!("{epoch:016x}"), signals, "ready");
@@ -198,6 +219,8 @@ async fn serve(args: &MonitorArgs, kernel: kernel::Kernel, bounds: Bounds) -> an
     };
     socket::serve(listener, Arc::clone(&hub), settings, stop).await;
     drop(file);
+    let why = failure.as_ref().map_or(Why::Stopped, |_| Why::Failed);
+    record::finish(recording, &hub, why);
     match failure {
         Some(error) => Err(error).context("the kernel's sightings cannot be read any more"),
         None => Ok(()),
@@ -240,6 +263,6 @@ fn make_room_for_descriptors() {
     }
 }
 
-fn host_name() -> String {
+pub(super) fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

@@ -25,7 +25,7 @@ pub(super) struct WatchArgs {
     json: bool,
 }
 
-fn peer(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn peer(text: &str) -> Result<SocketAddr, String> {
     let address: SocketAddr = text
         .parse()
         .map_err(|_| "not an address and port: write 198.18.0.2:8080 or [fd00::2]:8080".to_owned())?;
@@ -156,7 +156,7 @@ impl Event {
     }
 }
 
-fn plain(name: &str, prefix: &str) -> String {
+pub(super) fn plain(name: &str, prefix: &str) -> String {
     name.trim_start_matches(prefix).to_lowercase().replace('_', "-")
 }
 
@@ -178,7 +178,7 @@ pub(super) fn run(args: &WatchArgs) -> anyhow::Result<()> {
     }
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
+pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let io = error.downcast_ref::<std::io::Error>();
     io.is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
