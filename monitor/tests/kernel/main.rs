@@ -12,5 +12,6 @@ mod listeners;
 mod losses;
 mod no_evidence;
 mod place;
+mod recordings;
 mod scope;
 mod watcher;
