@@ -31,14 +31,7 @@ use tokio_util::codec::{Decoder, Encoder};
 const ADDRESS: &str = "198.18.7.1";
 
 fn a_place() -> Place {
-    let place = Place::new();
-    place.run(|| {
-        let add = Command::new("ip")
-            .args(["address", "add", ADDRESS, "dev", "lo"])
-            .status();
-        assert!(add.unwrap().success());
-    });
-    place
+    Place::with_address(ADDRESS)
 }
 
 /// `obit monitor`, for the whole node.

@@ -12,14 +12,14 @@ use crate::watcher::{Watcher, dial, what};
 
 /// A watched connection: the client's end, the server's end. The server's own end is at a watched address too, so its
 /// events are told apart by the socket.
-struct Connection {
-    client: Socket,
-    server: Socket,
-    peer: SocketAddr,
+pub(crate) struct Connection {
+    pub(crate) client: Socket,
+    pub(crate) server: Socket,
+    pub(crate) peer: SocketAddr,
 }
 
 /// Makes one in the place.
-fn connect(place: &Place) -> Connection {
+pub(crate) fn connect(place: &Place) -> Connection {
     place.run(|| {
         let listener = TcpListener::bind((HERE, 0)).unwrap();
         let peer = listener.local_addr().unwrap();
@@ -30,7 +30,7 @@ fn connect(place: &Place) -> Connection {
 }
 
 /// What is seen of the client's end from now on, and of nothing else.
-fn seen_of_client(watcher: &Watcher, place: &Place, cookie: u64) -> Vec<Observation> {
+pub(crate) fn seen_of_client(watcher: &Watcher, place: &Place, cookie: u64) -> Vec<Observation> {
     let seen = watcher.all(place);
     let of_client: Vec<_> = seen
         .into_iter()

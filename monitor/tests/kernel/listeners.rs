@@ -142,9 +142,8 @@ fn a_namespace_that_calls_anothers_address_its_own_is_not_believed() {
     let _listener = node.reach(listener);
     node.of_pod(&watcher);
 
-    let hostile = Place::new();
     let peer = node.peer;
-    hostile.command("ip", &["address", "add", &format!("{}/32", peer.ip()), "dev", "lo"]);
+    let hostile = Place::with_address(peer.ip());
     hostile.run(move || {
         let listener = listen(peer);
         let client = dial(peer).unwrap();

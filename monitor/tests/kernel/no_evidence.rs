@@ -1,14 +1,15 @@
 //! What is no obituary: ends of dials and connections that say nothing of the peer.
 
 use std::io::Read;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use obit_monitor::sighting::Observation;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::connections::{Connection, connect, seen_of_client};
 use crate::place::{HERE, Place};
-use crate::watcher::{Watcher, begin_dial, dial, what};
+use crate::watcher::{Watcher, begin_dial, what};
 
 const SILENT: SocketAddr = SocketAddr::new(HERE, 4_040);
 
@@ -37,16 +38,27 @@ fn a_dial_destroyed_on_this_node_only_ends() {
     assert_eq!(what(&watcher.all(&place)), [Observation::SynStart, Observation::Ended]);
 }
 
+/// What has been seen of a connection is that it was made, and that it ended.
+fn only_ended(watcher: &Watcher, place: &Place, cookie: u64) {
+    let seen = seen_of_client(watcher, place, cookie);
+    assert!(
+        matches!(
+            seen[..],
+            [Observation::SynStart, Observation::Handshake { .. }, Observation::Ended]
+        ),
+        "{seen:?}"
+    );
+}
+
 #[test]
 fn a_connection_destroyed_on_this_node_only_ends() {
     let place = Place::new();
     let watcher = Watcher::new(&place, &[HERE]);
-    let (peer, mut client, server) = place.run(|| {
-        let listener = TcpListener::bind((HERE, 0)).unwrap();
-        let peer = listener.local_addr().unwrap();
-        let client = dial(peer).unwrap();
-        (peer, client, listener.accept().unwrap().0)
-    });
+    let Connection {
+        mut client,
+        server,
+        peer,
+    } = connect(&place);
     let cookie = client.cookie().unwrap();
     destroy_sockets_to(&place, peer);
     assert_eq!(
@@ -54,42 +66,25 @@ fn a_connection_destroyed_on_this_node_only_ends() {
         Some(libc::ECONNABORTED)
     );
     drop(server);
-    let seen = watcher.all(&place);
-    let of_client: Vec<_> = seen.into_iter().filter(|it| it.socket.0 == cookie).collect();
-    assert!(
-        matches!(
-            what(&of_client)[..],
-            [Observation::SynStart, Observation::Handshake { .. }, Observation::Ended]
-        ),
-        "{of_client:?}"
-    );
+    only_ended(&watcher, &place, cookie);
 }
 
 #[test]
 fn a_connection_that_waits_out_its_time_after_the_end_ends_once() {
     let place = Place::new();
     let watcher = Watcher::new(&place, &[HERE]);
-    let (peer, cookie) = place.run(|| {
-        let listener = TcpListener::bind((HERE, 0)).unwrap();
-        let peer = listener.local_addr().unwrap();
-        let client = dial(peer).unwrap();
-        let cookie = client.cookie().unwrap();
-        let mut server = listener.accept().unwrap().0;
-        drop(client);
-        assert_eq!(server.read(&mut [0]).unwrap(), 0);
-        (peer, cookie)
-    });
+    let Connection {
+        client,
+        mut server,
+        peer,
+    } = connect(&place);
+    let cookie = client.cookie().unwrap();
+    drop(client);
+    assert_eq!(server.read(&mut [0]).unwrap(), 0);
+    drop(server);
     // Now in TIME_WAIT; destroying it there is its last transition.
     destroy_sockets_to(&place, peer);
-    let seen = watcher.all(&place);
-    let of_client: Vec<_> = seen.into_iter().filter(|it| it.socket.0 == cookie).collect();
-    assert!(
-        matches!(
-            what(&of_client)[..],
-            [Observation::SynStart, Observation::Handshake { .. }, Observation::Ended]
-        ),
-        "{of_client:?}"
-    );
+    only_ended(&watcher, &place, cookie);
 }
 
 #[test]

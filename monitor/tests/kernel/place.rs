@@ -45,6 +45,13 @@ impl Place {
         }
     }
 
+    /// One with an address of its own that is not loopback, so that it means the same everywhere.
+    pub(crate) fn with_address(address: impl ToString) -> Self {
+        let place = Self::new();
+        place.command("ip", &["address", "add", &address.to_string(), "dev", "lo"]);
+        place
+    }
+
     pub(crate) fn cookie(&self) -> NetnsCookie {
         self.cookie
     }

@@ -6,7 +6,6 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -45,14 +44,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 type Told = (Option<NetnsCookie>, Notice);
 
 fn a_place() -> Place {
-    let place = Place::new();
-    place.run(|| {
-        let add = Command::new("ip")
-            .args(["address", "add", &ADDRESS.to_string(), "dev", "lo"])
-            .status();
-        assert!(add.unwrap().success());
-    });
-    place
+    Place::with_address(ADDRESS)
 }
 
 /// A subscriber that tells the test what it is told.

@@ -2,7 +2,6 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
 
 use obit_protocol::{Reason, Verdict};
 use tokio::runtime::Runtime;
@@ -20,14 +19,7 @@ pub(crate) struct Subscriber {
 }
 
 pub(crate) fn a_place() -> Place {
-    let place = Place::new();
-    place.run(|| {
-        let add = Command::new("ip")
-            .args(["address", "add", ADDRESS, "dev", "lo"])
-            .status();
-        assert!(add.unwrap().success());
-    });
-    place
+    Place::with_address(ADDRESS)
 }
 
 impl Subscriber {
