@@ -3,7 +3,7 @@
 //!
 //! Pure: time is an argument.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ const SILENT_MAX: usize = 8_192;
 #[derive(Debug, Default)]
 pub struct Suspicions {
     views: HashMap<NetnsCookie, View>,
-    due: BTreeMap<MonotonicNs, NetnsCookie>,
+    due: BTreeSet<(MonotonicNs, NetnsCookie)>,
 }
 
 #[derive(Debug, Default)]
@@ -102,7 +102,7 @@ impl Suspicions {
     fn answered(&mut self, netns: NetnsCookie) -> Turn {
         match self.views.remove(&netns).map(|view| view.state) {
             Some(State::Suspect { since }) => {
-                self.unschedule(since, netns);
+                self.due.remove(&(since + LASTS, netns));
                 Turn::Answered
             }
             _ => Turn::None,
@@ -121,23 +121,8 @@ impl Suspicions {
             return Turn::None;
         }
         view.state = State::Suspect { since: at };
-        let mut due = at + LASTS;
-        while self.due.contains_key(&due) {
-            due = MonotonicNs(due.0 + 1);
-        }
-        self.due.insert(due, netns);
+        self.due.insert((at + LASTS, netns));
         Turn::Begins
-    }
-
-    fn unschedule(&mut self, since: MonotonicNs, netns: NetnsCookie) {
-        let mut at = since + LASTS;
-        while let Some(who) = self.due.get(&at) {
-            if *who == netns {
-                self.due.remove(&at);
-                return;
-            }
-            at = MonotonicNs(at.0 + 1);
-        }
     }
 
     /// Since when a namespace is suspected.
@@ -167,13 +152,13 @@ impl Suspicions {
     /// When the next suspicion is over.
     #[must_use]
     pub fn next_deadline(&self) -> Option<MonotonicNs> {
-        self.due.keys().next().copied()
+        self.due.first().map(|(at, _)| *at)
     }
 
     /// Ends the suspicions that nothing has confirmed by `now`; returns whose, one at a call.
     pub fn expire(&mut self, now: MonotonicNs) -> Option<NetnsCookie> {
-        let entry = self.due.first_entry().filter(|entry| *entry.key() <= now)?;
-        let netns = entry.remove();
+        let (at, netns) = self.due.first().copied().filter(|(at, _)| *at <= now)?;
+        self.due.remove(&(at, netns));
         if let Some(view) = self.views.get_mut(&netns) {
             view.state = State::Acquitted;
             view.silent = Silent::default();
