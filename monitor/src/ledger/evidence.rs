@@ -6,7 +6,7 @@ use std::time::Duration;
 use obit_protocol::{Reason, Verdict};
 
 use super::Standing;
-use crate::sighting::{MonotonicNs, NetnsCookie, SocketCookie};
+use crate::sighting::{MonotonicNs, NetnsCookie, Sighting, SocketCookie};
 
 /// How long evidence counts after it was last seen.
 pub const LIFETIME: Duration = Duration::from_secs(60);
@@ -198,6 +198,16 @@ pub(super) struct Silence {
 pub(super) struct Silent {
     pub(super) socket: SocketCookie,
     pub(super) port: u16,
+}
+
+impl Silent {
+    /// The one a sighting is about.
+    pub(super) fn of(sighting: &Sighting) -> Self {
+        Self {
+            socket: sighting.socket,
+            port: sighting.peer.port(),
+        }
+    }
 }
 
 /// Which socket of a silence an observation was about.

@@ -133,7 +133,11 @@ impl Ledger {
             return Change::NONE;
         };
         if is_virtual {
-            return of_connection_only(sighting);
+            // Two connections that stall may go to two peers, and do not confirm each other.
+            return Change {
+                about: About::Nobody,
+                connections: of_connection(sighting),
+            };
         }
         if sighting.what == Observation::SynStart {
             return Change::NONE;
@@ -212,20 +216,26 @@ impl Ledger {
     }
 }
 
-/// What a sighting says of its connection, where it says nothing of the address.
-fn of_connection_only(sighting: &Sighting) -> Change {
+/// What a sighting says of its connection, whatever else is known.
+fn of_connection(sighting: &Sighting) -> Vec<ConnectionNews> {
     let held = match sighting.what {
         Observation::Reset => Some((Verdict::Dead, Reason::Reset)),
+        // After a FIN the peer's last words may still be unread: no new work, but nothing to kill.
         Observation::PeerClosed => Some((Verdict::Draining, Reason::PeerClosed)),
         Observation::TimedOut => Some((Verdict::Dead, Reason::TimedOut)),
-        // Two that stall may go to two peers, and do not confirm each other.
         Observation::Stalled => Some((Verdict::Suspect, Reason::Stalled)),
         Observation::SoftError => Some((Verdict::Suspect, Reason::Unreachable)),
         _ => None,
     };
-    let news = held.map(|(verdict, reason)| ConnectionNews {
-        peer: sighting.peer,
-        socket: sighting.socket,
+    let news = |(verdict, reason)| connection_news(sighting, Silent::of(sighting), verdict, reason);
+    held.map(news).into_iter().collect()
+}
+
+/// What follows from a sighting for one of its address's connections.
+fn connection_news(sighting: &Sighting, which: Silent, verdict: Verdict, reason: Reason) -> ConnectionNews {
+    ConnectionNews {
+        peer: SocketAddr::new(sighting.peer.ip(), which.port),
+        socket: which.socket,
         netns: sighting.netns,
         standing: Standing {
             verdict,
@@ -233,10 +243,6 @@ fn of_connection_only(sighting: &Sighting) -> Change {
             evidence: 1,
             at: sighting.at,
         },
-    });
-    Change {
-        about: About::Nobody,
-        connections: news.into_iter().collect(),
     }
 }
 
@@ -249,78 +255,41 @@ fn apply(place: &mut Place, port_is_watched: bool, sighting: &Sighting) -> Chang
         peer,
         what,
     } = *sighting;
-    let (ip, silent) = (
-        peer.ip(),
-        Silent {
-            socket,
-            port: peer.port(),
-        },
-    );
-    let news = |socket, port, verdict, reason| ConnectionNews {
-        peer: SocketAddr::new(ip, port),
-        socket,
-        netns,
-        standing: Standing {
-            verdict,
-            reason,
-            evidence: 1,
-            at,
-        },
-    };
-    let this = |verdict, reason| vec![news(socket, peer.port(), verdict, reason)];
+    let (ip, silent) = (peer.ip(), Silent::of(sighting));
     let mut port = port_is_watched.then(|| place.ports.entry(peer.port()).or_default());
     let about_peer = if port.is_some() {
         About::Peer(peer)
     } else {
         About::Nobody
     };
+    let of_peer = |counts| Change::of(if counts { about_peer } else { About::Nobody });
+    let of_address = |counts| Change::of(if counts { About::Address(ip) } else { About::Nobody });
     match what {
         Observation::SynStart | Observation::Home => Change::NONE,
-        Observation::Refused => {
-            let counts = port.as_mut().is_some_and(|port| port.refused(netns, at));
-            Change::of(if counts { about_peer } else { About::Nobody })
-        }
-        Observation::ListenerClosed => {
-            let counts = port.as_mut().is_some_and(|port| port.listener_closed(at));
-            Change::of(if counts { about_peer } else { About::Nobody })
-        }
+        Observation::Refused => of_peer(port.is_some_and(|port| port.refused(netns, at))),
+        Observation::ListenerClosed => of_peer(port.is_some_and(|port| port.listener_closed(at))),
         Observation::ListenerOpened => {
             if let Some(port) = &mut port {
                 port.listener_opened();
             }
             Change::of(about_peer)
         }
-        Observation::Unreachable => {
-            let counts = place.address.unreachable(netns, at);
-            Change::of(if counts { About::Address(ip) } else { About::Nobody })
-        }
-        Observation::SynTimeout => {
-            let counts = place.address.dial_timed_out(netns, at);
-            Change::of(if counts { About::Address(ip) } else { About::Nobody })
-        }
+        Observation::Unreachable => of_address(place.address.unreachable(netns, at)),
+        Observation::SynTimeout => of_address(place.address.dial_timed_out(netns, at)),
         Observation::Abandoned => {
             place.address.dial_abandoned(netns, at);
             Change::NONE
         }
-        Observation::SoftError => {
-            let first = place.address.soft_error(netns, at);
-            Change {
-                about: About::Address(ip),
-                connections: if first {
-                    this(Verdict::Suspect, Reason::Unreachable)
-                } else {
-                    vec![]
-                },
-            }
-        }
-        Observation::SynStalled { waited } => {
-            let counts = place.address.dial_stalled(netns, silent, at, waited);
-            Change::of(if counts { About::Address(ip) } else { About::Nobody })
-        }
-        Observation::SynRetransmit => {
-            let counts = place.address.dial_retransmitted(netns, at);
-            Change::of(if counts { About::Address(ip) } else { About::Nobody })
-        }
+        Observation::SoftError => Change {
+            about: About::Address(ip),
+            connections: if place.address.soft_error(netns, at) {
+                of_connection(sighting)
+            } else {
+                vec![]
+            },
+        },
+        Observation::SynStalled { waited } => of_address(place.address.dial_stalled(netns, silent, at, waited)),
+        Observation::SynRetransmit => of_address(place.address.dial_retransmitted(netns, at)),
         Observation::Handshake { .. } => {
             if let Some(port) = &mut port {
                 port.answered(netns, socket, at);
@@ -332,25 +301,18 @@ fn apply(place: &mut Place, port_is_watched: bool, sighting: &Sighting) -> Chang
             if let Some(port) = &mut port {
                 port.ended_by_peer(socket, at);
             }
-            // After a FIN the peer's last words may still be unread: no new work, but nothing to kill.
-            let (verdict, reason) = match what {
-                Observation::Reset => (Verdict::Dead, Reason::Reset),
-                _ => (Verdict::Draining, Reason::PeerClosed),
-            };
             Change {
                 about: about_peer,
-                connections: this(verdict, reason),
+                connections: of_connection(sighting),
             }
         }
         Observation::Stalled => {
+            let dead = |which| connection_news(sighting, which, Verdict::Dead, Reason::Stalled);
             let connections = match place.address.connection_stalled(netns, silent, at) {
-                Order::First => this(Verdict::Suspect, Reason::Stalled),
+                Order::First => of_connection(sighting),
                 Order::FirstAgain => vec![],
-                Order::Further => this(Verdict::Dead, Reason::Stalled),
-                Order::Second(first) => vec![
-                    news(first.socket, first.port, Verdict::Dead, Reason::Stalled),
-                    news(socket, peer.port(), Verdict::Dead, Reason::Stalled),
-                ],
+                Order::Further => vec![dead(silent)],
+                Order::Second(first) => vec![dead(first), dead(silent)],
             };
             Change {
                 about: About::Address(ip),
@@ -364,7 +326,7 @@ fn apply(place: &mut Place, port_is_watched: bool, sighting: &Sighting) -> Chang
             place.address.connection_stalled(netns, silent, at);
             Change {
                 about: About::Address(ip),
-                connections: this(Verdict::Dead, Reason::TimedOut),
+                connections: of_connection(sighting),
             }
         }
         Observation::Ended => {
