@@ -96,8 +96,8 @@ impl Later {
 impl State {
     fn watch(&mut self, id: SubscriberId, peer: SocketAddr, now: MonotonicNs) -> Result<(), WatchError> {
         let ip = peer.ip();
-        let standing = self.standing(peer, self.registry.netns(id), now);
-        if self.registry.watch(id, peer, standing)? {
+        let known = |netns| standing(&self.ledger, &self.suspicions, peer, netns, now);
+        if self.registry.watch(id, peer, known)? {
             if self.ledger.ports(ip).next().is_none()
                 && let Err(error) = self.filter.insert(ip)
             {
@@ -123,16 +123,10 @@ impl State {
         deadlines.into_iter().flatten().min()
     }
 
-    /// What a subscriber is to be told of a peer.
-    fn standing(&self, peer: SocketAddr, netns: Option<NetnsCookie>, now: MonotonicNs) -> Standing {
-        let standing = self.ledger.verdict(peer, netns, now);
-        self.suspicions.temper(netns, standing)
-    }
-
     fn review(&mut self, peer: SocketAddr, now: MonotonicNs) {
         let (ledger, suspicions) = (&self.ledger, &self.suspicions);
         self.registry.review(peer, now, |netns| {
-            match suspicions.temper(netns, ledger.verdict(peer, netns, now)) {
+            match standing(ledger, suspicions, peer, netns, now) {
                 // Told only to those who knew something: what they knew has expired.
                 Standing {
                     reason: Reason::Unspecified,
@@ -221,6 +215,17 @@ impl State {
             tracing::warn!(ip = %peer.ip(), %error, "the kernel goes on looking at an address nobody asks about");
         }
     }
+}
+
+/// What a subscriber in `netns` is to be told of a peer.
+fn standing(
+    ledger: &Ledger,
+    suspicions: &Suspicions,
+    peer: SocketAddr,
+    netns: Option<NetnsCookie>,
+    now: MonotonicNs,
+) -> Standing {
+    suspicions.temper(netns, ledger.verdict(peer, netns, now))
 }
 
 impl Hub {

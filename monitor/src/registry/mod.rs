@@ -1,6 +1,7 @@
 //! The registry, between the ledger and the sockets: who asked about whom, and what each was told last. Turns verdicts
 //! into notices, and only changes into news.
 
+mod addresses;
 mod damping;
 mod outbox;
 
@@ -13,6 +14,7 @@ use obit_protocol::{Heartbeat, Notice, monitor_message::Message};
 
 use crate::ledger::{ConnectionNews, Standing};
 use crate::sighting::{MonotonicNs, NetnsCookie};
+use addresses::Addresses;
 use damping::Damper;
 use outbox::Outbox;
 
@@ -71,8 +73,7 @@ pub struct Registry {
     limits: Limits,
     subscribers: HashMap<SubscriberId, Subscriber>,
     peers: HashMap<SocketAddr, Watchers>,
-    /// The addresses the subscribers of a namespace watch, each with the number of its ports.
-    addresses: HashMap<NetnsCookie, HashMap<IpAddr, usize>>,
+    addresses: Addresses,
     /// Peers whose fall is held back, and until when.
     held: BTreeSet<(MonotonicNs, SocketAddr)>,
     watches: usize,
@@ -108,7 +109,7 @@ impl Registry {
             limits,
             subscribers: HashMap::new(),
             peers: HashMap::new(),
-            addresses: HashMap::new(),
+            addresses: Addresses::default(),
             held: BTreeSet::new(),
             watches: 0,
             next_id: 0,
@@ -171,12 +172,17 @@ impl Registry {
         self.subscribers.remove(&id);
     }
 
-    /// A subscriber asks about a peer, of which `standing` is known for its namespace. Returns whether nobody watched it
-    /// before.
+    /// A subscriber asks about a peer, of which `standing` tells what is known for its namespace. Returns whether nobody
+    /// watched it before.
     ///
     /// # Errors
     /// [`Full::Peers`] or [`Full::Watches`].
-    pub fn watch(&mut self, id: SubscriberId, peer: SocketAddr, standing: Standing) -> Result<bool, Full> {
+    pub fn watch(
+        &mut self,
+        id: SubscriberId,
+        peer: SocketAddr,
+        standing: impl FnOnce(Option<NetnsCookie>) -> Standing,
+    ) -> Result<bool, Full> {
         let Some(subscriber) = self.subscribers.get_mut(&id) else {
             return Ok(false);
         };
@@ -194,11 +200,9 @@ impl Registry {
         let watchers = self.peers.entry(peer).or_default();
         let first = watchers.is_empty();
         let audience = watchers.entry(subscriber.netns).or_insert_with(|| {
-            if let Some(netns) = subscriber.netns {
-                *self.addresses.entry(netns).or_default().entry(peer.ip()).or_default() += 1;
-            }
+            self.addresses.add(subscriber.netns, peer.ip());
             Audience {
-                told: standing,
+                told: standing(subscriber.netns),
                 seq: self.seq,
                 damper: Damper::default(),
                 members: HashSet::new(),
@@ -225,9 +229,7 @@ impl Registry {
             audience.members.remove(&id);
             if audience.members.is_empty() {
                 watchers.remove(&subscriber.netns);
-                if let Some(netns) = subscriber.netns {
-                    forget_one(&mut self.addresses, netns, peer.ip());
-                }
+                self.addresses.remove(subscriber.netns, peer.ip());
             }
         }
         let last = watchers.is_empty();
@@ -288,14 +290,12 @@ impl Registry {
     /// How many addresses the subscribers of a namespace watch, and whether `ip` is one of them.
     #[must_use]
     pub fn addresses(&self, netns: NetnsCookie, ip: IpAddr) -> (usize, bool) {
-        let addresses = self.addresses.get(&netns);
-        addresses.map_or((0, false), |addresses| (addresses.len(), addresses.contains_key(&ip)))
+        self.addresses.count(netns, ip)
     }
 
     /// The addresses the subscribers of a namespace watch.
     pub fn addresses_of(&self, netns: NetnsCookie) -> impl Iterator<Item = IpAddr> + '_ {
-        let addresses = self.addresses.get(&netns);
-        addresses.into_iter().flat_map(|addresses| addresses.keys().copied())
+        self.addresses.of(netns)
     }
 
     /// The namespace of a subscriber; `None` if it is not known.
@@ -406,21 +406,6 @@ impl Subscriber {
             self.touched = true;
             touched.push(id);
         }
-    }
-}
-
-fn forget_one(addresses: &mut HashMap<NetnsCookie, HashMap<IpAddr, usize>>, netns: NetnsCookie, ip: IpAddr) {
-    let Some(of_netns) = addresses.get_mut(&netns) else {
-        return;
-    };
-    if let Some(ports) = of_netns.get_mut(&ip) {
-        *ports -= 1;
-        if *ports == 0 {
-            of_netns.remove(&ip);
-        }
-    }
-    if of_netns.is_empty() {
-        addresses.remove(&netns);
     }
 }
 

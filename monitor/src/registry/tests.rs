@@ -93,7 +93,7 @@ fn alive() -> Standing {
 fn join(registry: &mut Registry, netns: Option<NetnsCookie>, wire: &Arc<Pipe>, peers: &[SocketAddr]) -> SubscriberId {
     let id = registry.join(netns, Arc::clone(wire) as Arc<dyn Wire>).unwrap();
     for peer in peers {
-        registry.watch(id, *peer, Standing::UNKNOWN).unwrap();
+        registry.watch(id, *peer, |_| Standing::UNKNOWN).unwrap();
     }
     id
 }
@@ -272,7 +272,7 @@ fn watching_and_leaving_are_counted_and_bounded() {
     });
     let pipe = Pipe::with_room(0);
     let wire = || Arc::clone(&pipe) as Arc<dyn Wire>;
-    let unknown = Standing::UNKNOWN;
+    let unknown = |_| Standing::UNKNOWN;
     let first = registry.join(HERE, wire()).unwrap();
     let second = registry.join(THERE, wire()).unwrap();
     assert_eq!(registry.join(HERE, wire()), Err(Full::Subscribers(2)));
