@@ -134,3 +134,38 @@ pub enum Observation {
     /// The socket ended in a way that is no evidence against the peer.
     Ended,
 }
+
+#[cfg(test)]
+pub(crate) mod strategy {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::Observation;
+
+    /// Any observation; a stalled dial waited for `waited`, a handshake took `rtt`.
+    pub(crate) fn any_observation(
+        waited: impl Strategy<Value = Duration> + 'static,
+        rtt: impl Strategy<Value = Duration> + 'static,
+    ) -> impl Strategy<Value = Observation> {
+        prop_oneof![
+            Just(Observation::Refused),
+            Just(Observation::Unreachable),
+            Just(Observation::SynStart),
+            waited.prop_map(|waited| Observation::SynStalled { waited }),
+            Just(Observation::SynRetransmit),
+            rtt.prop_map(|rtt| Observation::Handshake { rtt }),
+            Just(Observation::Reset),
+            Just(Observation::PeerClosed),
+            Just(Observation::Stalled),
+            Just(Observation::TimedOut),
+            Just(Observation::SynTimeout),
+            Just(Observation::Abandoned),
+            Just(Observation::SoftError),
+            Just(Observation::ListenerClosed),
+            Just(Observation::ListenerOpened),
+            Just(Observation::Home),
+            Just(Observation::Ended),
+        ]
+    }
+}

@@ -1,4 +1,6 @@
+mod connections;
 mod properties;
+mod scope;
 mod table;
 
 use std::net::{IpAddr, SocketAddr};
@@ -14,9 +16,8 @@ const ELSEWHERE: NetnsCookie = NetnsCookie(2);
 const THIRD: NetnsCookie = NetnsCookie(3);
 const WAITED: Duration = Duration::from_millis(50);
 const STALLED_DIAL: Observation = Observation::SynStalled { waited: WAITED };
-const HANDSHAKE: Observation = Observation::Handshake {
-    rtt: Duration::from_micros(80),
-};
+const RTT: Duration = Duration::from_micros(80);
+const HANDSHAKE: Observation = Observation::Handshake { rtt: RTT };
 
 fn ms(n: u64) -> MonotonicNs {
     MonotonicNs(n * 1_000_000)
@@ -208,188 +209,6 @@ fn unwatching_forgets_and_unwatched_addresses_are_never_remembered() {
     assert_eq!(ledger.facts(), 0);
     ledger.watch(peer());
     assert_eq!(ledger.verdict(peer(), Some(OWN), ms(13)), Standing::UNKNOWN);
-}
-
-#[test]
-fn loopback_and_link_local_mean_something_only_in_their_own_namespace() {
-    for address in ["127.0.0.1:80", "[::1]:80", "169.254.1.1:80", "[fe80::1]:80"] {
-        let peer: SocketAddr = address.parse().unwrap();
-        let mut ledger = watching(&[peer]);
-        for netns in [ELSEWHERE, THIRD] {
-            let refused = Sighting {
-                peer,
-                ..seen(10, netns, netns.0, Observation::Refused)
-            };
-            ledger.observe(ms(10), &refused);
-        }
-        assert_eq!(ledger.verdict(peer, Some(OWN), ms(11)), Standing::UNKNOWN, "{address}");
-        assert_eq!(ledger.verdict(peer, None, ms(11)), Standing::UNKNOWN, "{address}");
-        assert_eq!(
-            ledger.verdict(peer, Some(THIRD), ms(11)).verdict,
-            Verdict::Dead,
-            "{address}"
-        );
-    }
-}
-
-#[test]
-fn of_a_virtual_address_only_connections_are_told() {
-    let mut ledger = Ledger::with_virtual_addresses(vec!["198.18.0.0/24".parse().unwrap()]);
-    let real: SocketAddr = "198.18.1.2:8080".parse().unwrap();
-    for peer in [peer(), real] {
-        ledger.watch(peer);
-    }
-    use Observation as O;
-    let told = [
-        (O::Reset, Some(Verdict::Dead)),
-        (O::PeerClosed, Some(Verdict::Draining)),
-        (O::TimedOut, Some(Verdict::Dead)),
-        (O::Stalled, Some(Verdict::Suspect)),
-        (O::SoftError, Some(Verdict::Suspect)),
-        (O::Refused, None),
-        (O::Unreachable, None),
-        (O::SynTimeout, None),
-        (STALLED_DIAL, None),
-        (O::SynRetransmit, None),
-        (O::ListenerClosed, None),
-        (HANDSHAKE, None),
-    ];
-    for (socket, (what, verdict)) in (1..).zip(told.into_iter().chain(told)) {
-        let change = ledger.observe(ms(10), &seen(10, OWN, socket, what));
-        let news: Vec<_> = change
-            .connections
-            .iter()
-            .map(|it| (it.socket.0, it.standing.verdict))
-            .collect();
-        assert_eq!(
-            news,
-            verdict.map(|it| (socket, it)).into_iter().collect::<Vec<_>>(),
-            "{what:?}"
-        );
-        assert_eq!(change.about, About::Nobody, "{what:?}");
-        assert_eq!(ledger.verdict(peer(), Some(OWN), ms(10)), Standing::UNKNOWN, "{what:?}");
-    }
-    let refused = Sighting {
-        peer: real,
-        ..seen(20, OWN, 99, O::Refused)
-    };
-    assert_eq!(ledger.observe(ms(20), &refused).about, About::Peer(real));
-}
-
-#[test]
-fn a_subscriber_whose_namespace_is_not_known_sees_everything_from_elsewhere() {
-    let mut ledger = after(&[seen(10, OWN, 1, Observation::Refused)]);
-    assert_eq!(ledger.verdict(peer(), None, ms(11)).verdict, Verdict::Suspect);
-    ledger.observe(ms(20), &seen(20, ELSEWHERE, 2, Observation::Refused));
-    assert_eq!(ledger.verdict(peer(), None, ms(21)).verdict, Verdict::Dead);
-}
-
-#[test]
-fn a_namespace_the_kernel_did_not_name_is_nobodys_own_and_agrees_with_nobody() {
-    let nameless = NetnsCookie::UNKNOWN;
-    let ledger = after(&[
-        seen(10, nameless, 1, Observation::Refused),
-        seen(20, ELSEWHERE, 2, Observation::Refused),
-        seen(30, nameless, 3, Observation::Refused),
-    ]);
-    assert_eq!(verdict(&ledger, OWN, 31).0, Verdict::Suspect);
-    assert_eq!(verdict(&ledger, nameless, 31).0, Verdict::Suspect);
-}
-
-#[test]
-fn two_namespaces_that_saw_it_more_than_a_second_apart_do_not_agree() {
-    let script = |gap| {
-        after(&[
-            seen(0, ELSEWHERE, 1, Observation::Refused),
-            seen(gap, THIRD, 2, Observation::Refused),
-        ])
-    };
-    assert_eq!(verdict(&script(1_001), OWN, 1_002).0, Verdict::Suspect);
-    assert_eq!(verdict(&script(1_000), OWN, 1_002).0, Verdict::Dead);
-}
-
-#[test]
-fn connections_closed_one_after_another_are_no_evidence_but_closed_together_they_are() {
-    let open = |sockets: &[u64]| -> Vec<Sighting> { sockets.iter().map(|s| seen(*s, OWN, *s, HANDSHAKE)).collect() };
-    let close = |at, socket| seen(at, OWN, socket, Observation::PeerClosed);
-    let run = |script: Vec<Sighting>| verdict(&after(&script), OWN, 10_000).0;
-
-    assert_eq!(
-        run([open(&[1, 2]), vec![close(1_000, 1), close(5_000, 2)]].concat()),
-        Verdict::Alive
-    );
-    assert_eq!(
-        run([open(&[1, 2]), vec![close(1_000, 1), close(1_100, 2)]].concat()),
-        Verdict::Suspect
-    );
-    assert_eq!(run([open(&[1]), vec![close(1_000, 1)]].concat()), Verdict::Suspect);
-    // One closed long before, two together: the two decide.
-    let script = vec![close(1_000, 1), close(5_000, 2), close(5_001, 3)];
-    assert_eq!(run([open(&[1, 2, 3]), script].concat()), Verdict::Suspect);
-    // Accepted again since.
-    assert_eq!(
-        run([open(&[1]), vec![close(1_000, 1)], open(&[4])].concat()),
-        Verdict::Alive
-    );
-    // Closed by us: no evidence.
-    let ended = vec![seen(1_000, OWN, 1, Observation::Ended), close(1_001, 2)];
-    assert_eq!(run([open(&[1, 2]), ended].concat()), Verdict::Suspect);
-    assert_eq!(
-        run([open(&[1]), vec![seen(1_000, OWN, 1, Observation::Ended)]].concat()),
-        Verdict::Alive
-    );
-}
-
-#[test]
-fn the_end_of_a_connection_never_seen_to_open_is_not_the_end_of_all() {
-    let ledger = after(&[seen(10, OWN, 1, Observation::Reset)]);
-    assert_eq!(verdict(&ledger, OWN, 11).0, Verdict::Unknown);
-    let mut ledger = after(&[seen(10, OWN, 1, HANDSHAKE)]);
-    ledger.forget_connections();
-    ledger.observe(ms(20), &seen(20, OWN, 1, Observation::Reset));
-    assert_eq!(verdict(&ledger, OWN, 21).0, Verdict::Alive);
-}
-
-#[test]
-fn news_of_a_connection_names_the_connection_and_a_fin_leaves_its_last_words_to_be_read() {
-    let mut ledger = after(&[]);
-    let mut news = |at, socket, what| {
-        let change = ledger.observe(ms(at), &seen(at, OWN, socket, what));
-        change
-            .connections
-            .iter()
-            .map(|it| {
-                assert_eq!((it.peer, it.netns), (peer(), OWN));
-                (it.socket.0, it.standing.verdict, it.standing.reason)
-            })
-            .collect::<Vec<_>>()
-    };
-    use Observation as O;
-    assert_eq!(news(1, 1, O::Reset), [(1, Verdict::Dead, Reason::Reset)]);
-    assert_eq!(news(2, 2, O::PeerClosed), [(2, Verdict::Draining, Reason::PeerClosed)]);
-    assert_eq!(news(3, 3, O::TimedOut), [(3, Verdict::Dead, Reason::TimedOut)]);
-    assert_eq!(news(4, 1, HANDSHAKE), []);
-    assert_eq!(news(5, 4, O::Stalled), [(4, Verdict::Suspect, Reason::Stalled)]);
-    assert_eq!(news(6, 4, O::Stalled), []);
-    let both = [(4, Verdict::Dead, Reason::Stalled), (5, Verdict::Dead, Reason::Stalled)];
-    assert_eq!(news(7, 5, O::Stalled), both);
-    assert_eq!(news(8, 6, O::Stalled), [(6, Verdict::Dead, Reason::Stalled)]);
-    assert_eq!(news(9, 7, O::SoftError), [(7, Verdict::Suspect, Reason::Unreachable)]);
-    for what in [
-        O::Refused,
-        O::Unreachable,
-        STALLED_DIAL,
-        O::SynStart,
-        O::SynRetransmit,
-        O::SynTimeout,
-        O::Abandoned,
-        O::SoftError,
-        O::ListenerClosed,
-        O::ListenerOpened,
-        O::Ended,
-    ] {
-        assert_eq!(news(100, 7, what), [], "{what:?}");
-    }
 }
 
 #[test]

@@ -5,30 +5,10 @@ use std::time::Duration;
 use obit_protocol::Verdict;
 use proptest::prelude::*;
 
-use super::{ELSEWHERE, HANDSHAKE, OWN, STALLED_DIAL, THIRD, ms, neighbour_port, peer, seen, watching};
+use super::{ELSEWHERE, HANDSHAKE, OWN, RTT, STALLED_DIAL, THIRD, WAITED, ms, neighbour_port, peer, seen, watching};
 use crate::ledger::{Ledger, OPEN_MAX};
+use crate::sighting::strategy::any_observation;
 use crate::sighting::{MonotonicNs, NetnsCookie, Observation, Sighting, SocketCookie};
-
-fn any_observation() -> impl Strategy<Value = Observation> {
-    prop_oneof![
-        Just(Observation::Refused),
-        Just(Observation::Unreachable),
-        Just(Observation::SynStart),
-        Just(STALLED_DIAL),
-        Just(Observation::SynRetransmit),
-        Just(HANDSHAKE),
-        Just(Observation::Reset),
-        Just(Observation::PeerClosed),
-        Just(Observation::Stalled),
-        Just(Observation::TimedOut),
-        Just(Observation::SynTimeout),
-        Just(Observation::Abandoned),
-        Just(Observation::SoftError),
-        Just(Observation::ListenerClosed),
-        Just(Observation::ListenerOpened),
-        Just(Observation::Ended),
-    ]
-}
 
 fn any_netns() -> impl Strategy<Value = NetnsCookie> {
     prop_oneof![Just(OWN), Just(ELSEWHERE), Just(THIRD), Just(NetnsCookie::UNKNOWN)]
@@ -37,7 +17,13 @@ fn any_netns() -> impl Strategy<Value = NetnsCookie> {
 /// A script of up to a few minutes: gaps of 0 to 3 s, sometimes long enough for everything to expire.
 fn script(netns: impl Strategy<Value = NetnsCookie>) -> impl Strategy<Value = Vec<Sighting>> {
     let gap = prop_oneof![9 => 0u64..3_000, 1 => 50_000u64..70_000];
-    let step = (gap, netns, 0u64..6, any::<bool>(), any_observation());
+    let step = (
+        gap,
+        netns,
+        0u64..6,
+        any::<bool>(),
+        any_observation(Just(WAITED), Just(RTT)),
+    );
     prop::collection::vec(step, 0..60).prop_map(|steps| {
         let mut now = 10_000;
         steps

@@ -15,32 +15,11 @@ use crate::record::format::{Entry, Offset, Saw, Why, encode};
 use crate::record::recorder::recorder;
 use crate::record::replay::{News, NoKernel, Paper, Replay};
 use crate::registry::{Limits, SubscriberId, Wire};
-use crate::sighting::{MonotonicNs, NetnsCookie, Observation, Sighting, SocketCookie};
+use crate::sighting::strategy::any_observation;
+use crate::sighting::{MonotonicNs, NetnsCookie, Sighting, SocketCookie};
 
 fn any_duration() -> impl Strategy<Value = Duration> {
     (0_u64..200_000_000).prop_map(Duration::from_nanos)
-}
-
-fn any_observation() -> impl Strategy<Value = Observation> {
-    prop_oneof![
-        Just(Observation::Refused),
-        Just(Observation::Unreachable),
-        Just(Observation::SynStart),
-        any_duration().prop_map(|waited| Observation::SynStalled { waited }),
-        Just(Observation::SynRetransmit),
-        any_duration().prop_map(|rtt| Observation::Handshake { rtt }),
-        Just(Observation::Reset),
-        Just(Observation::PeerClosed),
-        Just(Observation::Stalled),
-        Just(Observation::TimedOut),
-        Just(Observation::SynTimeout),
-        Just(Observation::Abandoned),
-        Just(Observation::SoftError),
-        Just(Observation::ListenerClosed),
-        Just(Observation::ListenerOpened),
-        Just(Observation::Home),
-        Just(Observation::Ended),
-    ]
 }
 
 /// Two addresses with two ports each, and one that means something only within its namespace.
@@ -61,8 +40,14 @@ fn any_netns() -> impl Strategy<Value = NetnsCookie> {
 
 /// A sighting, and how long before the call it was made.
 fn any_sighting() -> impl Strategy<Value = (Duration, Sighting)> {
-    (any_duration(), any_netns(), 0_u64..6, any_peer(), any_observation()).prop_map(
-        |(before, netns, socket, peer, what)| {
+    (
+        any_duration(),
+        any_netns(),
+        0_u64..6,
+        any_peer(),
+        any_observation(any_duration(), any_duration()),
+    )
+        .prop_map(|(before, netns, socket, peer, what)| {
             let sighting = Sighting {
                 at: START,
                 netns,
@@ -71,8 +56,7 @@ fn any_sighting() -> impl Strategy<Value = (Duration, Sighting)> {
                 what,
             };
             (before, sighting)
-        },
-    )
+        })
 }
 
 /// A call of the hub; subscribers by their place among those who are there.
