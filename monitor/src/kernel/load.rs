@@ -41,7 +41,7 @@ pub(super) const HOOKS: [Hook; 3] = [
     Hook {
         name: "tcp_retransmit_skb",
         needed: false,
-        signals: &[Signal::SynRetransmit, Signal::Stalled],
+        signals: &[Signal::SynRetransmit, Signal::Stalled, Signal::SoftError],
     },
     // Refused and unreachable dials are seen without it, but for ICMP errors that come while `connect` runs.
     Hook {
