@@ -4,6 +4,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -15,10 +16,19 @@ fn lab(arguments: &[&str]) -> Command {
     command
 }
 
+/// Held shared by every test that runs labs, alone by the one that leaves something behind.
+static LABS: RwLock<()> = RwLock::new(());
+
 /// Runs a lab to its end; its pid and what it printed.
-fn finished(arguments: &[&str]) -> (u32, Output) {
+fn run(arguments: &[&str]) -> (u32, Output) {
     let child = lab(arguments).spawn().unwrap();
     (child.id(), child.wait_with_output().unwrap())
+}
+
+/// [`run`] beside the labs of other tests.
+fn finished(arguments: &[&str]) -> (u32, Output) {
+    let _beside = LABS.read().unwrap_or_else(PoisonError::into_inner);
+    run(arguments)
 }
 
 /// The namespaces of the lab with this pid.
@@ -55,7 +65,7 @@ fn wait_until(what: &str, mut reached: impl FnMut() -> bool) {
 }
 
 /// Starts a long lab and waits until its workload runs.
-fn under_way() -> Child {
+fn start_long() -> Child {
     let mut child = lab(&[
         "steady",
         "--client",
@@ -68,9 +78,11 @@ fn under_way() -> Child {
     .spawn()
     .unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut settings = String::new();
-    stderr.read_line(&mut settings).unwrap();
-    assert!(settings.starts_with("5 callers x 3000 calls"), "{settings}");
+    let mut said = String::new();
+    // Before it says what it does, it may say what an earlier lab had left behind.
+    while !said.lines().any(|line| line.starts_with("5 callers x 3000 calls")) {
+        assert_ne!(stderr.read_line(&mut said).unwrap(), 0, "{said}");
+    }
     // Read to the end elsewhere: a lab must not fail for want of a reader.
     std::thread::spawn(move || stderr.read_to_string(&mut String::new()));
     let client = format!("obit-lab-{}-client", child.id());
@@ -167,8 +179,9 @@ fn a_missing_monitor_is_named_and_leaves_nothing_behind() {
 
 #[test]
 fn an_interrupted_lab_leaves_nothing_behind() {
+    let _beside = LABS.read().unwrap_or_else(PoisonError::into_inner);
     for signal in [Signal::INT, Signal::TERM] {
-        let mut child = under_way();
+        let mut child = start_long();
         kill_process(Pid::from_child(&child), signal).unwrap();
         assert!(!child.wait().unwrap().success());
         assert_eq!(namespaces(child.id()), Vec::<String>::new(), "{signal:?}");
@@ -177,7 +190,9 @@ fn an_interrupted_lab_leaves_nothing_behind() {
 
 #[test]
 fn a_killed_labs_processes_die_with_it_and_the_next_lab_sweeps_its_namespaces() {
-    let mut child = under_way();
+    // Any lab sweeps what is left behind: here it must be the one that is looked at.
+    let _alone = LABS.write().unwrap_or_else(PoisonError::into_inner);
+    let mut child = start_long();
     child.kill().unwrap();
     child.wait().unwrap();
     let left = namespaces(child.id());
@@ -185,7 +200,7 @@ fn a_killed_labs_processes_die_with_it_and_the_next_lab_sweeps_its_namespaces() 
     wait_until("every process is gone", || {
         left.iter().all(|name| processes(name).trim().is_empty())
     });
-    let (_, output) = finished(&["steady", "--client", "tonic", "--concurrency", "5", "--requests", "5"]);
+    let (_, output) = run(&["steady", "--client", "tonic", "--concurrency", "5", "--requests", "5"]);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(
         stderr.contains(&format!("removed obit-lab-{}-client", child.id())),
