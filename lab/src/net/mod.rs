@@ -1,6 +1,7 @@
 //! The ground the data path is tested on: network namespaces, a bridge without an uplink, and filters inside the pods'
 //! namespaces. Nothing outside the lab's own namespaces is changed, and no packet can leave them.
 
+mod block;
 mod command;
 mod name;
 mod prepared;
@@ -8,9 +9,10 @@ mod rules;
 mod sweep;
 mod topology;
 
+pub use block::{BLOCK_PEERS, block_peer};
 pub use command::{NetError, require_root, require_tools};
 pub use name::{LabId, owner};
 pub use prepared::Prepared;
-pub use rules::{Ruleset, host_unreachable, silence, stall_marked_dials};
+pub use rules::{MARKED_TOS, Ruleset, host_unreachable, silence, silence_marked_traffic, stall_marked_dials};
 pub use sweep::{leftovers, sweep};
 pub use topology::{Host, Topology};

@@ -45,13 +45,34 @@ pub fn stall_marked_dials() -> Ruleset {
     )
 }
 
+/// The type of service that marks traffic for [`silence_marked_traffic`]: DSCP 46.
+pub const MARKED_TOS: u32 = 46 << 2;
+
+/// Packets with [`MARKED_TOS`] vanish on arrival. A client that marks its own connection lets the peer vanish for that
+/// connection, at a moment it knows to the microsecond.
+#[must_use]
+pub fn silence_marked_traffic() -> Ruleset {
+    Ruleset(
+        "table ip obit_lab\n\
+         delete table ip obit_lab\n\
+         table ip obit_lab {\n\
+         chain in { type filter hook input priority -300; policy accept; ip dscp 46 drop; }\n\
+         }\n",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn each_rule_set_replaces_the_one_before_in_the_same_transaction() {
-        for Ruleset(text) in [silence(), host_unreachable(), stall_marked_dials()] {
+        for Ruleset(text) in [
+            silence(),
+            host_unreachable(),
+            stall_marked_dials(),
+            silence_marked_traffic(),
+        ] {
             assert!(
                 text.starts_with("table ip obit_lab\ndelete table ip obit_lab\ntable ip obit_lab {"),
                 "{text}"
