@@ -2,6 +2,7 @@
 //! live on this one kernel too; what only their side of it shows must not help, or the numbers would not hold for a pod
 //! on another node.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -44,6 +45,26 @@ impl MonitorProcess {
     /// # Errors
     /// When there is no such binary, or it ends or does not listen in time; with what it said.
     pub async fn start(binary: &Path, client: &Host, directory: &Path) -> anyhow::Result<Self> {
+        let namespace = client.path();
+        // All pods live on this one kernel; without this the numbers hold for pods of another node.
+        let arguments = [
+            "--netns".as_ref(),
+            namespace.as_os_str(),
+            "--without".as_ref(),
+            "listener-closed".as_ref(),
+        ];
+        Self::start_with(binary, directory, &arguments).await
+    }
+
+    /// The same with every signal and for all namespaces of this machine, as on a node.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_on_the_node(binary: &Path, directory: &Path) -> anyhow::Result<Self> {
+        Self::start_with(binary, directory, &[]).await
+    }
+
+    async fn start_with(binary: &Path, directory: &Path, arguments: &[&OsStr]) -> anyhow::Result<Self> {
         if !binary.is_file() {
             bail!(
                 "no monitor at {}: build it with `cargo xtask build-ebpf && cargo build --release -p obit-monitor`, \
@@ -58,10 +79,7 @@ impl MonitorProcess {
             .arg("monitor")
             .arg("--socket")
             .arg(&socket)
-            .arg("--netns")
-            .arg(client.path())
-            // All pods live on this one kernel; without this the numbers hold for pods of another node.
-            .args(["--without", "listener-closed"])
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
@@ -93,6 +111,23 @@ impl MonitorProcess {
     #[must_use]
     pub fn socket(&self) -> &Path {
         &self.socket
+    }
+
+    /// Its pid, until it has been waited for.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Kills it and waits until it is gone, its programs with it.
+    ///
+    /// # Errors
+    /// When it had ended before, or cannot be killed; with what it said.
+    pub async fn end(mut self) -> anyhow::Result<()> {
+        if let Some(status) = self.exit()? {
+            bail!("the monitor ended by itself ({status}); it said:\n{}", self.said());
+        }
+        self.child.kill().await.context("kill the monitor")
     }
 
     /// How it ended, if it has.
