@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::bench::{BenchSettings, Part, RoleArgs};
 use crate::dns::DnsArgs;
 use crate::latency::{DeathsArgs, LatencySettings, PeerArgs};
 use crate::pod::PodArgs;
@@ -38,6 +39,8 @@ pub enum Command {
     Latency(LatencyArgs),
     /// Kill and blackhole for every client, side by side, and what they show in one sentence.
     Demo(LabArgs),
+    /// What the monitor costs and how fast it is, held against what is promised.
+    Bench(BenchArgs),
     /// A pod (one of the lab's own processes).
     #[command(hide = true)]
     Pod(PodArgs),
@@ -53,6 +56,49 @@ pub enum Command {
     /// The client of the latency scenario (one of the lab's own processes).
     #[command(hide = true)]
     Deaths(DeathsArgs),
+    /// A role in a bench (one of the lab's own processes).
+    #[command(hide = true)]
+    Role(RoleArgs),
+}
+
+/// What the bench can be told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct BenchArgs {
+    /// What to measure; everything unless given.
+    #[arg(value_name = "PART")]
+    pub parts: Vec<Part>,
+    /// How often each part is measured without and with the monitor, by turns.
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub pairs: u16,
+    /// One line of JSON a row on standard output, as soon as it is known, instead of a table.
+    #[arg(long, conflicts_with = "markdown")]
+    pub json: bool,
+    /// The table as markdown.
+    #[arg(long)]
+    pub markdown: bool,
+    /// Do a fiftieth of the work, beside whatever else runs: shows that the bench works, judges nothing.
+    #[arg(long)]
+    pub trial: bool,
+    /// The `obit` binary; the one beside this program unless given.
+    #[arg(long, value_name = "PATH")]
+    pub monitor: Option<PathBuf>,
+}
+
+impl BenchArgs {
+    /// The settings of the run.
+    ///
+    /// # Errors
+    /// When this program's own path is unknown.
+    pub fn settings(&self) -> anyhow::Result<BenchSettings> {
+        let wanted = Part::ALL.into_iter();
+        let wanted = wanted.filter(|part| self.parts.is_empty() || self.parts.contains(part));
+        Ok(BenchSettings {
+            parts: wanted.collect(),
+            pairs: self.pairs.into(),
+            trial: self.trial,
+            monitor: self.monitor.clone().map_or_else(beside_this_binary, Ok)?,
+        })
+    }
 }
 
 /// What is the same for every scenario.

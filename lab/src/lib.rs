@@ -1,6 +1,7 @@
 //! The test lab of obit: pods in network namespaces, the article's workload, and reports that tell what a client made
 //! of a dying pod. The whole data path runs in it, from the kernel to the pool.
 
+pub mod bench;
 pub mod child;
 pub mod cli;
 pub mod clock;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use obit_lab::cli::{Cli, Command};
 use obit_lab::scenario::{BLACKHOLE, KILL, STEADY};
-use obit_lab::{dns, latency, pod, session, workload};
+use obit_lab::{bench, dns, latency, pod, session, workload};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -16,11 +16,13 @@ fn main() -> ExitCode {
         Command::Blackhole(args) => lab(session::scenario(&BLACKHOLE, &args)),
         Command::Demo(args) => lab(session::demo(&args)),
         Command::Latency(args) => lab(session::latency(&args)),
+        Command::Bench(args) => lab(session::bench(&args)),
         Command::Pod(args) => pod::run(&args),
         Command::Dns(args) => dns::run(&args),
         Command::Client(args) => workload::run(&args),
         Command::Peer(args) => latency::run_peer(&args),
         Command::Deaths(args) => latency::run_deaths(&args),
+        Command::Role(args) => bench::run_role(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,7 +3,8 @@
 
 use anyhow::Context as _;
 
-use crate::cli::{LabArgs, LatencyArgs};
+use crate::bench::{self, Outcome};
+use crate::cli::{BenchArgs, LabArgs, LatencyArgs};
 use crate::clock::monotonic_ns;
 use crate::latency;
 use crate::net::{require_root, require_tools, sweep};
@@ -89,6 +90,43 @@ pub async fn latency(args: &LatencyArgs) -> anyhow::Result<()> {
         println!("{}", serde_json::to_string(&latency::latency_line(&latency))?);
     } else {
         print!("{}", latency::latency_table(&latency));
+    }
+    Ok(())
+}
+
+/// Measures what the monitor costs and how fast it is. A missed target is said, and is no error.
+///
+/// # Errors
+/// As [`scenario`].
+pub async fn bench(args: &BenchArgs) -> anyhow::Result<()> {
+    ground()?;
+    let settings = args.settings()?;
+    let minutes = bench::estimate(&settings).as_secs().div_ceil(60);
+    eprintln!(
+        "{} parts, {} pairs each{}",
+        settings.parts.len(),
+        settings.pairs,
+        if settings.trial {
+            ", on trial".to_owned()
+        } else {
+            format!(": about {minutes} min")
+        },
+    );
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    let run = bench::run(&settings, |done| {
+        if args.json {
+            for outcome in done {
+                println!("{}", outcome.line()?);
+            }
+        }
+        outcomes.extend_from_slice(done);
+        Ok(())
+    });
+    run.await?;
+    if args.markdown {
+        print!("{}", bench::markdown(&outcomes));
+    } else if !args.json {
+        print!("{}", bench::text(&outcomes));
     }
     Ok(())
 }

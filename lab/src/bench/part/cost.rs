@@ -1,0 +1,107 @@
+//! What the monitor costs work that has nothing to do with it: the same work without and with it, by turns.
+
+use anyhow::{Context as _, ensure};
+
+use super::super::role::Heard;
+use super::super::run::Scale;
+use super::super::stage::{Stage, Usage, ensure_no_other_monitor, go, ready, told};
+use super::super::{Done, Outcome, Spread, Target};
+use super::{PORT, Part, progress, usage};
+use crate::child::LabProcess;
+use crate::net::block_peer;
+
+/// Connections of a churn.
+const CONNECTIONS: u32 = 60_000;
+
+/// Exchanges on established connections.
+const EXCHANGES: u32 = 200_000;
+
+/// Peers that are watched beside the one that is worked with.
+const OTHERS: u32 = 1_000;
+
+pub(super) async fn measure(part: Part, stage: &Stage, scale: Scale) -> anyhow::Result<Vec<Outcome>> {
+    let (role, count) = match part {
+        Part::Established => ("exchange", scale.of(EXCHANGES)),
+        _ => ("churn", scale.of(CONNECTIONS)),
+    };
+    let arguments = [
+        "--peer",
+        &block_peer(0, PORT).to_string(),
+        "--count",
+        &count.to_string(),
+    ];
+    let mut work = ready(stage.role(&[&[role], &arguments[..]].concat())?).await?;
+    // The first one warms caches and tables up.
+    let _: Done = go(&mut work).await?;
+    let (mut without, mut with, mut usages) = (Vec::new(), Vec::new(), Vec::new());
+    for pair in 0..scale.pairs {
+        // Which comes first changes, so that what drifts favours neither.
+        for beside_monitor in if pair % 2 == 0 { [false, true] } else { [true, false] } {
+            if beside_monitor {
+                let (done, usage) = beside(part, stage, &mut work, scale).await?;
+                with.push(done.per_second());
+                usages.push(usage);
+            } else {
+                if !scale.trial {
+                    ensure_no_other_monitor(None)?;
+                }
+                let done: Done = go(&mut work).await?;
+                without.push(done.per_second());
+            }
+        }
+        progress(part, pair, scale, &format!("{:.3}", with[pair] / without[pair]));
+    }
+    let spread = |values: &[f64]| Spread::of(values.iter().copied()).context("a rate is no number");
+    let ratios: Vec<_> = with
+        .iter()
+        .zip(&without)
+        .map(|(with, without)| with / without)
+        .collect();
+    Ok(vec![Outcome {
+        part: part.name(),
+        quantity: if role == "churn" { "connections" } else { "exchanges" },
+        unit: "1/s",
+        without: Some(spread(&without)?),
+        with: spread(&with)?,
+        ratio: Some(spread(&ratios)?),
+        target: Target::RatioAtLeast(match part {
+            Part::ChurnUnwatched => 0.96,
+            Part::ChurnWatched => 0.90,
+            _ => 0.99,
+        }),
+        fault: None,
+        exempt: None,
+        remark: None,
+        figures: usage(&usages),
+    }])
+}
+
+/// The work beside a monitor, and whether the monitor saw of it what it must.
+async fn beside(part: Part, stage: &Stage, work: &mut LabProcess, scale: Scale) -> anyhow::Result<(Done, Usage)> {
+    let monitor = stage.monitor().await?;
+    let watched = part != Part::ChurnUnwatched;
+    // The peer that is worked with is the block's first.
+    let first = if watched { "0" } else { "1" };
+    let (socket, port, others) = (monitor.socket(), PORT.to_string(), OTHERS.to_string());
+    let subscriber = ["subscribe", "--socket", &socket, "--port", &port]
+        .into_iter()
+        .chain(["--first", first, "--each", &others, "--peers", &others])
+        .collect::<Vec<_>>();
+    let mut subscriber = ready(stage.role(&subscriber)?).await?;
+    if !scale.trial {
+        ensure_no_other_monitor(Some(monitor.pid()))?;
+    }
+    let meter = monitor.meter()?;
+    let done: Done = go(work).await?;
+    let usage = meter.read()?;
+    let heard: Heard = told(&mut subscriber, "heard").await?;
+    ensure!(
+        heard.alive == u64::from(watched),
+        "refused: the monitor called {} peers alive, not {}",
+        heard.alive,
+        u64::from(watched)
+    );
+    subscriber.kill().await?;
+    monitor.end().await?;
+    Ok((done, usage))
+}

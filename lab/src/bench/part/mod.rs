@@ -1,0 +1,133 @@
+//! The parts of the bench: what each measures, pair by pair, and what its median must be.
+
+mod cost;
+mod crowd;
+mod latency;
+mod stall;
+mod storm;
+mod vanish;
+
+use super::Outcome;
+use super::Spread;
+use super::run::Scale;
+use super::stage::{Stage, Usage};
+
+/// One part of the bench.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// Connecting and closing, to a peer nobody watches: throughput without and with the monitor.
+    ChurnUnwatched,
+    /// The same to a watched peer.
+    ChurnWatched,
+    /// Request and response on established connections to a watched peer.
+    Established,
+    /// Ten thousand watched peers, a thousand subscribers: memory.
+    #[value(name = "watched-10k")]
+    Watched10k,
+    /// Refused dials as fast as 25 000 a second: is any uncounted, and does another peer's verdict wait?
+    Storm,
+    /// From a refusal in the kernel to a subscriber, without load.
+    LatencyIdle,
+    /// The same with every processor kept busy by ordinary threads.
+    LatencyBusy,
+    /// How late an unanswered dial is suspected once its threshold ran out.
+    Stall,
+    /// How soon two connections to a peer that vanished are called dead.
+    Vanish,
+}
+
+impl Part {
+    /// Every part, in the order they are run.
+    pub const ALL: [Self; 9] = [
+        Self::ChurnUnwatched,
+        Self::ChurnWatched,
+        Self::Established,
+        Self::Watched10k,
+        Self::Storm,
+        Self::LatencyIdle,
+        Self::LatencyBusy,
+        Self::Stall,
+        Self::Vanish,
+    ];
+
+    /// Its name on the command line and in the reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ChurnUnwatched => "churn-unwatched",
+            Self::ChurnWatched => "churn-watched",
+            Self::Established => "established",
+            Self::Watched10k => "watched-10k",
+            Self::Storm => "storm",
+            Self::LatencyIdle => "latency-idle",
+            Self::LatencyBusy => "latency-busy",
+            Self::Stall => "stall",
+            Self::Vanish => "vanish",
+        }
+    }
+
+    /// About how long a pair takes, seconds, on a machine that is not busy.
+    pub(super) fn seconds_a_pair(self) -> u32 {
+        match self {
+            Self::ChurnUnwatched | Self::ChurnWatched | Self::Established => 8,
+            Self::Watched10k => 10,
+            Self::Storm => 11,
+            Self::LatencyIdle | Self::LatencyBusy => 6,
+            Self::Stall => 10,
+            Self::Vanish => 5,
+        }
+    }
+
+    /// Measures it.
+    pub(super) async fn measure(self, stage: &Stage, scale: Scale) -> anyhow::Result<Vec<Outcome>> {
+        match self {
+            Self::ChurnUnwatched | Self::ChurnWatched | Self::Established => cost::measure(self, stage, scale).await,
+            Self::Watched10k => crowd::measure(stage, scale).await,
+            Self::Storm => storm::measure(stage, scale).await,
+            Self::LatencyIdle | Self::LatencyBusy => latency::measure(self, stage, scale).await,
+            Self::Stall => stall::measure(stage, scale).await,
+            Self::Vanish => vanish::measure(stage, scale).await,
+        }
+    }
+}
+
+/// The port of peers that are watched, or that could be.
+const PORT: u16 = 7_000;
+
+/// Says on standard error how far a part is.
+fn progress(part: Part, pair: usize, scale: Scale, what: &str) {
+    eprintln!("  {} {}/{}: {what}", part.name(), pair + 1, scale.pairs);
+}
+
+/// The medians of what the monitor took.
+fn usage(usages: &[Usage]) -> Vec<(&'static str, f64)> {
+    let median = |of: fn(&Usage) -> f64| Spread::of(usages.iter().map(of)).map(|spread| spread.median);
+    let figures = [
+        ("monitor_cpu_percent", median(|usage| usage.cpu_percent)),
+        ("monitor_rss_mib", median(|usage| usage.rss_mib)),
+    ];
+    let known = figures.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    known.collect()
+}
+
+/// A duration in another unit.
+#[expect(clippy::cast_precision_loss, reason = "durations of a bench are below 2^53 ns")]
+fn in_unit(ns: u64, unit_ns: f64) -> f64 {
+    ns as f64 / unit_ns
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum as _;
+
+    use super::*;
+
+    #[test]
+    fn parts_are_called_the_same_on_the_command_line_and_in_reports() {
+        let on_command_line = Part::value_variants().iter().map(|part| {
+            let value = part.to_possible_value().unwrap();
+            value.get_name().to_owned()
+        });
+        assert!(on_command_line.eq(Part::ALL.iter().map(|part| part.name())));
+    }
+}

@@ -1,0 +1,85 @@
+//! How late an unanswered dial is suspected once its threshold ran out.
+
+use anyhow::{Context as _, ensure};
+
+use super::super::role::Stalled;
+use super::super::run::Scale;
+use super::super::spread::percentile;
+use super::super::stage::{Stage, read, ready};
+use super::super::{Outcome, Spread, Target};
+use super::{Part, in_unit, progress, usage};
+use crate::child::LabProcess;
+
+/// Dials that stall in a pair.
+const STALLS: u32 = 120;
+
+/// No threshold is shorter, nanoseconds: the monitor's floor.
+const FLOOR_NS: u64 = 20_000_000;
+
+pub(super) async fn measure(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<Outcome>> {
+    let stalls = scale.of(STALLS).to_string();
+    let peer_address = stage.stalling().address.to_string();
+    let (mut worst, mut medians, mut after, mut usages) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for pair in 0..scale.pairs {
+        let peers = ["--address", &peer_address, "--ports", &stalls].map(str::to_owned);
+        let _peers = ready(LabProcess::start(stage.stalling(), "peer", &peers)?).await?;
+        let monitor = stage.monitor().await?;
+        let (socket, address) = (monitor.socket(), stage.client().address.to_string());
+        let mut arguments = vec![
+            "stall",
+            "--socket",
+            &socket,
+            "--address",
+            &address,
+            "--peer",
+            &peer_address,
+        ];
+        let seed = pair.to_string();
+        arguments.extend(["--count", &stalls, "--seed", &seed]);
+        let mut dialler = ready(stage.role(&arguments)?).await?;
+        let meter = monitor.meter()?;
+        let mut stalled: Vec<Stalled> = Vec::new();
+        for _ in 0..scale.of(STALLS) {
+            stalled.push(read(&mut dialler).await?);
+        }
+        usages.push(meter.read()?);
+        // It has ended by itself.
+        dialler.ended().await?;
+        monitor.end().await?;
+        ensure!(
+            stalled.iter().all(|stall| stall.after_ns >= FLOOR_NS),
+            "refused: a peer was suspected before any threshold could run out"
+        );
+        let of = |values: fn(&Stalled) -> u64, share| {
+            let values: Vec<_> = stalled.iter().map(values).collect();
+            percentile(&values, share)
+                .context("nothing stalled")
+                .map(|ns| in_unit(ns, 1e6))
+        };
+        let p99 = of(|stall| stall.late_ns, 0.99)?;
+        progress(Part::Stall, pair, scale, &format!("p99 {p99:.3} ms"));
+        worst.push(p99);
+        medians.push(of(|stall| stall.late_ns, 0.5)?);
+        after.push(of(|stall| stall.after_ns, 0.5)?);
+    }
+    let median = |values| {
+        Spread::of(values)
+            .context("nothing stalled")
+            .map(|spread: Spread| spread.median)
+    };
+    let mut figures = usage(&usages);
+    figures.extend([("p50_ms", median(medians)?), ("after_dial_p50_ms", median(after)?)]);
+    Ok(vec![Outcome {
+        part: Part::Stall.name(),
+        quantity: "p99 past threshold",
+        unit: "ms",
+        without: None,
+        with: Spread::of(worst).context("nothing stalled")?,
+        ratio: None,
+        target: Target::AtMost(3.0),
+        fault: None,
+        exempt: None,
+        remark: None,
+        figures,
+    }])
+}

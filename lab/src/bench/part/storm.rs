@@ -1,0 +1,176 @@
+//! A storm of refused dials to watched peers: is every one of them told of or counted as lost, and does the verdict on another
+//! peer wait behind them?
+
+use anyhow::{Context as _, ensure};
+
+use super::super::role::{GO, Heard};
+use super::super::run::Scale;
+use super::super::spread::percentile;
+use super::super::stage::{Stage, Usage, go, ready, told};
+use super::super::usage::reader_is_realtime;
+use super::super::{Done, Outcome, Spread, Target};
+use super::latency::{mourn, mourner};
+use super::{Part, in_unit, progress, usage};
+use crate::child::LabProcess;
+
+/// Dials a second that are asked for: each is two sightings, its beginning and its refusal.
+const DIALS_A_SECOND: &str = "25000";
+
+/// What is promised, sightings a second.
+const PROMISED: f64 = 50_000.0;
+
+/// Peers that refuse again and again while others die.
+const AGAIN: Refusing = Refusing {
+    peers: 256,
+    port: 7_001,
+};
+
+/// Peers that refuse once each: as many verdicts are owed. As many as one subscriber may watch, and a round number.
+const ONCE: Refusing = Refusing {
+    peers: 16_000,
+    port: 7_002,
+};
+
+/// Other peers that die meanwhile.
+const DEATHS: u32 = 200;
+
+/// Peers where nobody listens, and their watching subscriber.
+#[derive(Debug, Clone, Copy)]
+struct Refusing {
+    peers: u32,
+    port: u16,
+}
+
+impl Refusing {
+    async fn subscriber(self, stage: &Stage, socket: &str) -> anyhow::Result<LabProcess> {
+        let (peers, port) = (self.peers.to_string(), self.port.to_string());
+        let arguments = [
+            "subscribe",
+            "--socket",
+            socket,
+            "--each",
+            &peers,
+            "--peers",
+            &peers,
+            "--port",
+            &port,
+        ];
+        ready(stage.role(&arguments)?).await
+    }
+
+    async fn storm(self, stage: &Stage, once: bool) -> anyhow::Result<LabProcess> {
+        let (peers, port) = (self.peers.to_string(), self.port.to_string());
+        let mut arguments = vec!["storm", "--rate", DIALS_A_SECOND, "--threads", "2", "--first", "0"];
+        arguments.extend(["--peers", &peers, "--port", &port]);
+        if once {
+            arguments.push("--once");
+        }
+        ready(stage.role(&arguments)?).await
+    }
+}
+
+/// What one pair shows.
+#[derive(Debug)]
+struct Weathered {
+    p99_ms: f64,
+    missed: usize,
+    sightings_per_second: f64,
+    lost: u64,
+    uncounted: u64,
+    usage: Usage,
+}
+
+pub(super) async fn measure(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<Outcome>> {
+    let mut pairs = Vec::new();
+    for pair in 0..scale.pairs {
+        let weathered = weather(stage, scale, pair).await?;
+        let said = format!(
+            "p99 {:.3} ms beside {:.0} sightings a second, {} lost, {} of them uncounted",
+            weathered.p99_ms, weathered.sightings_per_second, weathered.lost, weathered.uncounted
+        );
+        progress(Part::Storm, pair, scale, &said);
+        pairs.push(weathered);
+    }
+    outcomes(&pairs)
+}
+
+async fn weather(stage: &Stage, scale: Scale, pair: usize) -> anyhow::Result<Weathered> {
+    let deaths = scale.of(DEATHS);
+    let monitor = stage.monitor().await?;
+    let socket = monitor.socket();
+    let realtime = reader_is_realtime(monitor.pid())?;
+    let mut subscriber = AGAIN.subscriber(stage, &socket).await?;
+    let mut storm = AGAIN.storm(stage, false).await?;
+    let mut mourner = mourner(stage, &socket, deaths, pair, realtime).await?;
+    let meter = monitor.meter()?;
+    storm.tell(GO).await?;
+    let mourned = mourn(&mut mourner, deaths).await?;
+    let done: Done = told(&mut storm, "enough").await?;
+    let usage = meter.read()?;
+    mourner.kill().await?;
+    let before: Heard = told(&mut subscriber, "heard").await?;
+    ensure!(before.dead > 0, "refused: the monitor saw nothing of the storm");
+    subscriber.kill().await?;
+
+    let Refusing { peers, .. } = ONCE;
+    let mut subscriber = ONCE.subscriber(stage, &socket).await?;
+    let once: Done = go(&mut ONCE.storm(stage, true).await?).await?;
+    ensure!(
+        once.count == u64::from(peers),
+        "refused: {} dials, not {peers}",
+        once.count
+    );
+    let after: Heard = told(&mut subscriber, "heard").await?;
+    subscriber.kill().await?;
+    monitor.end().await?;
+    let late: Vec<_> = mourned.iter().map(|death| death.late_ns).collect();
+    Ok(Weathered {
+        p99_ms: in_unit(percentile(&late, 0.99).context("nobody died")?, 1e6),
+        missed: mourned.iter().filter(|death| death.missed).count(),
+        sightings_per_second: 2.0 * done.per_second(),
+        lost: after.lost,
+        uncounted: once.count.saturating_sub(after.dead + (after.lost - before.lost)),
+        usage,
+    })
+}
+
+fn outcomes(pairs: &[Weathered]) -> anyhow::Result<Vec<Outcome>> {
+    let spread = |of: fn(&Weathered) -> f64| Spread::of(pairs.iter().map(of)).context("no pairs");
+    let rates = spread(|it| it.sightings_per_second)?;
+    let lost = spread(|it| in_unit(it.lost, 1.0))?;
+    let uncounted = spread(|it| in_unit(it.uncounted, 1.0))?;
+    let missed: usize = pairs.iter().map(|it| it.missed).sum();
+    let usages: Vec<_> = pairs.iter().map(|it| it.usage).collect();
+    let mut figures = usage(&usages);
+    figures.extend([("sightings_per_second", rates.median), ("sightings_lost", lost.median)]);
+    let short = (rates.median < 0.95 * PROMISED).then(|| {
+        format!(
+            "this machine reaches {:.0} sightings a second, not {PROMISED:.0}",
+            rates.median
+        )
+    });
+    let delay = Outcome {
+        part: Part::Storm.name(),
+        quantity: "p99 of others",
+        unit: "ms",
+        without: None,
+        with: spread(|it| it.p99_ms)?,
+        ratio: None,
+        target: Target::AtMost(5.0),
+        fault: (missed > 0).then(|| format!("{missed} verdicts never came")),
+        exempt: None,
+        remark: short,
+        figures,
+    };
+    let uncounted = Outcome {
+        quantity: "lost uncounted",
+        unit: "sightings",
+        with: uncounted,
+        target: Target::AtMost(0.0),
+        fault: (uncounted.max > 0.0).then(|| "in some pairs a refusal was neither told nor counted as lost".to_owned()),
+        remark: None,
+        figures: vec![],
+        ..delay.clone()
+    };
+    Ok(vec![delay, uncounted])
+}
