@@ -24,6 +24,11 @@ struct Arguments {
 enum Task {
     /// Builds the eBPF object that `obit monitor` embeds
     BuildEbpf,
+    /// Measures obit on this machine, held against what is promised
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
     /// The experiment: kills a pod under load and lets another vanish, with and without obit
     Demo,
     /// Everything CI checks; ends with `N passed, N failed, N skipped`
@@ -37,12 +42,26 @@ enum Task {
     },
 }
 
+#[derive(Subcommand)]
+enum Bench {
+    /// What the monitor costs and how fast it is (needs root; see docs/benchmarks.md)
+    #[command(disable_help_flag = true)]
+    Monitor {
+        /// Handed to the bench as they are; `cargo xtask bench monitor --help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+}
+
 fn main() -> Result<ExitCode> {
     match Arguments::parse().command {
         Task::BuildEbpf => {
             ebpf::report(&ebpf::build()?);
             Ok(ExitCode::SUCCESS)
         }
+        Task::Bench {
+            what: Bench::Monitor { arguments },
+        } => lab::lab(&[vec!["bench".into()], arguments].concat()),
         Task::Demo => lab::lab(&["demo".into()]),
         Task::Test => test::test(),
         Task::Lab { arguments } => lab::lab(&arguments),
