@@ -6,6 +6,7 @@
 //!                                      └──────────────── hub ────────────────┘
 //! ```
 
+mod allocator;
 pub mod canary;
 pub mod cli;
 pub mod clock;

@@ -15,6 +15,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::record::{self, RecordingArgs};
 use super::{SocketArgs, random_token};
+use crate::allocator;
 use crate::canary::Canary;
 use crate::clock;
 use crate::hub::Hub;
@@ -142,6 +143,8 @@ pub(super) fn run(args: &MonitorArgs) -> anyhow::Result<()> {
     let bounds = args.bounds()?;
     let options = args.options()?;
     let kernel = kernel::start(&options)?;
+    // Reading the kernel's types took much of which nothing is kept.
+    allocator::give_back();
     make_room_for_descriptors();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve(args, kernel, bounds, options.netns))
