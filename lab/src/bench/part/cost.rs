@@ -11,10 +11,10 @@ use crate::child::LabProcess;
 use crate::net::block_peer;
 
 /// Connections of a churn.
-const CONNECTIONS: u32 = 60_000;
+const CONNECTIONS: u32 = 100_000;
 
 /// Exchanges on established connections.
-const EXCHANGES: u32 = 200_000;
+const EXCHANGES: u32 = 400_000;
 
 /// Peers that are watched beside the one that is worked with.
 const OTHERS: u32 = 1_000;
@@ -31,8 +31,6 @@ pub(super) async fn measure(part: Part, stage: &Stage, scale: Scale) -> anyhow::
         &count.to_string(),
     ];
     let mut work = ready(stage.role(&[&[role], &arguments[..]].concat())?).await?;
-    // The first one warms caches and tables up.
-    let _: Done = go(&mut work).await?;
     let (mut without, mut with, mut usages) = (Vec::new(), Vec::new(), Vec::new());
     for pair in 0..scale.pairs {
         // Which comes first changes, so that what drifts favours neither.
@@ -45,7 +43,7 @@ pub(super) async fn measure(part: Part, stage: &Stage, scale: Scale) -> anyhow::
                 if !scale.trial {
                     ensure_no_other_monitor(None)?;
                 }
-                let done: Done = go(&mut work).await?;
+                let done = warm(&mut work).await?;
                 without.push(done.per_second());
             }
         }
@@ -76,7 +74,13 @@ pub(super) async fn measure(part: Part, stage: &Stage, scale: Scale) -> anyhow::
     }])
 }
 
-/// The work beside a monitor, and whether the monitor saw of it what it must.
+/// The work, the second time: the first warms up what the start of the other side left cold.
+async fn warm(work: &mut LabProcess) -> anyhow::Result<Done> {
+    let _: Done = go(work).await?;
+    go(work).await
+}
+
+/// The same beside a monitor, and whether the monitor saw of it what it must.
 async fn beside(part: Part, stage: &Stage, work: &mut LabProcess, scale: Scale) -> anyhow::Result<(Done, Usage)> {
     let monitor = stage.monitor().await?;
     let watched = part != Part::ChurnUnwatched;
@@ -91,6 +95,7 @@ async fn beside(part: Part, stage: &Stage, work: &mut LabProcess, scale: Scale) 
     if !scale.trial {
         ensure_no_other_monitor(Some(monitor.pid()))?;
     }
+    let _: Done = go(work).await?;
     let meter = monitor.meter()?;
     let done: Done = go(work).await?;
     let usage = meter.read()?;

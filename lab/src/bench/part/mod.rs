@@ -69,7 +69,7 @@ impl Part {
     /// About how long a pair takes, seconds, on a machine that is not busy.
     pub(super) fn seconds_a_pair(self) -> u32 {
         match self {
-            Self::ChurnUnwatched | Self::ChurnWatched | Self::Established => 8,
+            Self::ChurnUnwatched | Self::ChurnWatched | Self::Established => 9,
             Self::Watched10k => 10,
             Self::Storm => 11,
             Self::LatencyIdle | Self::LatencyBusy => 6,
