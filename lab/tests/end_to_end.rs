@@ -178,6 +178,24 @@ fn a_missing_monitor_is_named_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_bench_without_a_monitor_names_it_and_leaves_nothing_behind() {
+    let (pid, output) = finished(&[
+        "bench",
+        "--trial",
+        "--pairs",
+        "1",
+        "stall",
+        "--monitor",
+        "/nowhere/obit",
+    ]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(stderr.contains("stall: no monitor at /nowhere/obit"), "{stderr}");
+    assert!(output.stdout.is_empty(), "nothing was measured");
+    assert_eq!(namespaces(pid), Vec::<String>::new());
+}
+
+#[test]
 fn an_interrupted_lab_leaves_nothing_behind() {
     let _beside = LABS.read().unwrap_or_else(PoisonError::into_inner);
     for signal in [Signal::INT, Signal::TERM] {

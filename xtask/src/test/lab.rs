@@ -10,12 +10,20 @@ use crate::command::spell;
 use crate::lab::prepare;
 
 /// The names of the checks, for the list of what was skipped.
-pub(crate) const CHECKS: [&str; 2] = ["lab: kill", "lab: blackhole"];
+pub(crate) const CHECKS: [&str; 3] = ["lab: kill", "lab: blackhole", BENCH];
+
+const BENCH: &str = "lab: bench";
+
+/// Rows of the bench: two of its nine parts have two.
+const BENCH_ROWS: usize = 11;
 
 /// Runs the scenarios with `obit` at a load that takes seconds, and expects no failed call.
 pub(crate) fn check(tally: &mut Tally) -> Result<()> {
-    for (name, scenario) in CHECKS.iter().zip(["kill", "blackhole"]) {
-        let outcome = no_call_failed(scenario);
+    let kill = || no_call_failed("kill");
+    let blackhole = || no_call_failed("blackhole");
+    let checks: [&dyn Fn() -> Result<()>; 3] = [&kill, &blackhole, &every_part_of_the_bench_works];
+    for (name, check) in CHECKS.iter().zip(checks) {
+        let outcome = check();
         if let Err(error) = &outcome {
             eprintln!("   {error:#}");
         }
@@ -25,8 +33,7 @@ pub(crate) fn check(tally: &mut Tally) -> Result<()> {
 }
 
 fn no_call_failed(scenario: &str) -> Result<()> {
-    let mut lab = prepare()?;
-    lab.args([
+    let printed = lab(&[
         scenario,
         "--client",
         "obit",
@@ -35,11 +42,7 @@ fn no_call_failed(scenario: &str) -> Result<()> {
         "--requests",
         "200",
         "--json",
-    ]);
-    eprintln!("\x1b[1m   $ {}\x1b[0m", spell(&lab));
-    let output = lab.stderr(Stdio::inherit()).output().context("the lab")?;
-    let printed = String::from_utf8_lossy(&output.stdout);
-    anyhow::ensure!(output.status.success(), "the lab failed ({})", output.status);
+    ])?;
     let line = printed
         .lines()
         .find(|line| line.contains(scenario))
@@ -58,4 +61,29 @@ fn no_call_failed(scenario: &str) -> Result<()> {
         "the victim was never taken out of rotation"
     );
     Ok(())
+}
+
+/// Measures nothing: so little is done that it takes a minute.
+fn every_part_of_the_bench_works() -> Result<()> {
+    let printed = lab(&["bench", "--trial", "--pairs", "1", "--json"])?;
+    let rows: Vec<Value> = printed
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()
+        .context("the bench's results")?;
+    anyhow::ensure!(rows.len() == BENCH_ROWS, "{} rows, not {BENCH_ROWS}", rows.len());
+    for row in rows {
+        anyhow::ensure!(row["b"]["median"].is_number(), "{row} has no median");
+    }
+    Ok(())
+}
+
+/// Runs the lab with these arguments; what it printed.
+fn lab(arguments: &[&str]) -> Result<String> {
+    let mut lab = prepare()?;
+    lab.args(arguments);
+    eprintln!("\x1b[1m   $ {}\x1b[0m", spell(&lab));
+    let output = lab.stderr(Stdio::inherit()).output().context("the lab")?;
+    anyhow::ensure!(output.status.success(), "the lab failed ({})", output.status);
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
