@@ -187,7 +187,7 @@ impl Ledger {
             .values_mut()
             .flat_map(|watched| watched.places.values_mut())
         {
-            place.ports.values_mut().for_each(port::Port::forget_connections);
+            place.ports.values_mut().for_each(|port| port.forget_connections());
         }
     }
 

@@ -27,7 +27,8 @@ pub(super) fn scope_of(ip: IpAddr, netns: NetnsCookie) -> Option<NetnsCookie> {
 #[derive(Debug, Default)]
 pub(super) struct Watched {
     pub(super) ports: BTreeSet<u16>,
-    pub(super) places: BTreeMap<NetnsCookie, Place>,
+    /// Mostly one. In a box: a node of the map has room for eleven, and would hold as many places.
+    pub(super) places: BTreeMap<NetnsCookie, Box<Place>>,
     /// When it is next to be swept.
     pub(super) due: Option<MonotonicNs>,
 }
@@ -65,7 +66,7 @@ impl Watched {
             return;
         };
         let port = sighting.peer.port();
-        if place.ports.get(&port).is_some_and(Port::is_empty) {
+        if place.ports.get(&port).is_some_and(|port| port.is_empty()) {
             place.ports.remove(&port);
         }
         if place.is_empty() {
@@ -74,7 +75,7 @@ impl Watched {
     }
 
     pub(super) fn expires(&self) -> Option<MonotonicNs> {
-        self.places.values().filter_map(Place::expires).min()
+        self.places.values().filter_map(|place| place.expires()).min()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -88,7 +89,8 @@ impl Watched {
 #[derive(Debug, Default)]
 pub(super) struct Place {
     pub(super) address: Address,
-    pub(super) ports: BTreeMap<u16, Port>,
+    /// Mostly one; see [`Watched::places`].
+    pub(super) ports: BTreeMap<u16, Box<Port>>,
 }
 
 impl Place {
@@ -102,7 +104,7 @@ impl Place {
     }
 
     fn expires(&self) -> Option<MonotonicNs> {
-        let ports = self.ports.values().filter_map(Port::expires);
+        let ports = self.ports.values().filter_map(|port| port.expires());
         ports.chain(self.address.expires()).min()
     }
 }
