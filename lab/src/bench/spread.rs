@@ -54,6 +54,8 @@ pub struct Done {
     pub count: u64,
     /// In how long, nanoseconds.
     pub elapsed_ns: u64,
+    /// Processor time the process took for it, nanoseconds: what others did meanwhile is not in it.
+    pub cpu_ns: u64,
 }
 
 impl Done {
@@ -62,6 +64,13 @@ impl Done {
     #[expect(clippy::cast_precision_loss, reason = "counts and times of a bench are below 2^53")]
     pub fn per_second(self) -> f64 {
         self.count as f64 * 1e9 / self.elapsed_ns as f64
+    }
+
+    /// How many a second of processor time.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts and times of a bench are below 2^53")]
+    pub fn per_cpu_second(self) -> f64 {
+        self.count as f64 * 1e9 / self.cpu_ns as f64
     }
 }
 
@@ -91,7 +100,8 @@ mod tests {
         assert_eq!(
             Spread::of([Done {
                 count: 1,
-                elapsed_ns: 0
+                elapsed_ns: 0,
+                cpu_ns: 0,
             }
             .per_second()]),
             None
@@ -112,7 +122,9 @@ mod tests {
         let done = Done {
             count: 30_000,
             elapsed_ns: 500_000_000,
+            cpu_ns: 250_000_000,
         };
         assert_eq!(done.per_second(), 60_000.0);
+        assert_eq!(done.per_cpu_second(), 120_000.0);
     }
 }

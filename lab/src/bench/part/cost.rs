@@ -19,6 +19,9 @@ const EXCHANGES: u32 = 400_000;
 /// Peers that are watched beside the one that is worked with.
 const OTHERS: u32 = 1_000;
 
+/// A machine is not quiet where the fastest run without a monitor is so many times faster than the slowest.
+const RESTLESS: f64 = 1.1;
+
 pub(super) async fn measure(part: Part, stage: &Stage, scale: Scale) -> anyhow::Result<Vec<Outcome>> {
     let (role, count) = match part {
         Part::Established => ("exchange", scale.of(EXCHANGES)),
@@ -37,31 +40,38 @@ pub(super) async fn measure(part: Part, stage: &Stage, scale: Scale) -> anyhow::
         for beside_monitor in if pair % 2 == 0 { [false, true] } else { [true, false] } {
             if beside_monitor {
                 let (done, usage) = beside(part, stage, &mut work, scale).await?;
-                with.push(done.per_second());
+                with.push(done);
                 usages.push(usage);
             } else {
                 if !scale.trial {
                     ensure_no_other_monitor(None)?;
                 }
                 let done = warm(&mut work).await?;
-                without.push(done.per_second());
+                without.push(done);
             }
         }
-        progress(part, pair, scale, &format!("{:.3}", with[pair] / without[pair]));
+        let ratio = with[pair].per_second() / without[pair].per_second();
+        progress(part, pair, scale, &format!("{ratio:.3}"));
     }
-    let spread = |values: &[f64]| Spread::of(values.iter().copied()).context("a rate is no number");
-    let ratios: Vec<_> = with
-        .iter()
-        .zip(&without)
-        .map(|(with, without)| with / without)
-        .collect();
+    let per_second =
+        |side: &[Done]| Spread::of(side.iter().map(|done| done.per_second())).context("a rate is no number");
+    let ratio = |of: fn(Done) -> f64| {
+        let ratios = with
+            .iter()
+            .zip(&without)
+            .map(|(with, without)| of(*with) / of(*without));
+        Spread::of(ratios).context("a ratio is no number")
+    };
+    let alone = per_second(&without)?;
+    let mut figures = usage(&usages);
+    figures.push(("ratio_of_cpu_time", ratio(Done::per_cpu_second)?.median));
     Ok(vec![Outcome {
         part: part.name(),
         quantity: if role == "churn" { "connections" } else { "exchanges" },
         unit: "1/s",
-        without: Some(spread(&without)?),
-        with: spread(&with)?,
-        ratio: Some(spread(&ratios)?),
+        without: Some(alone),
+        with: per_second(&with)?,
+        ratio: Some(ratio(Done::per_second)?),
         target: Target::RatioAtLeast(match part {
             Part::ChurnUnwatched => 0.96,
             Part::ChurnWatched => 0.90,
@@ -69,8 +79,12 @@ pub(super) async fn measure(part: Part, stage: &Stage, scale: Scale) -> anyhow::
         }),
         fault: None,
         exempt: None,
-        remark: None,
-        figures: usage(&usages),
+        remark: (alone.max > RESTLESS * alone.min).then(|| {
+            "this machine was not quiet: A alone varies by more than a tenth, and so do the ratios; look at \
+             ratio_of_cpu_time, or measure again"
+                .to_owned()
+        }),
+        figures,
     }])
 }
 

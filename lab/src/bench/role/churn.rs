@@ -6,9 +6,8 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 
 use anyhow::{Context as _, ensure};
 
-use super::super::Done;
+use super::stopwatch::Stopwatch;
 use super::{processor, whenever_told};
-use crate::clock::monotonic_ns;
 
 /// Closed connections are forgotten at once: otherwise each run would wait for the ports of the one before, and pay for
 /// the table they fill. Of this network namespace alone.
@@ -30,14 +29,11 @@ pub(super) fn run(args: &ChurnArgs) -> anyhow::Result<()> {
     std::fs::write(TIME_WAIT_LIMIT, "0").context(TIME_WAIT_LIMIT)?;
     let listener = TcpListener::bind(args.peer).with_context(|| format!("listen on {}", args.peer))?;
     whenever_told(|| {
-        let start_ns = monotonic_ns();
+        let watch = Stopwatch::start();
         for number in 0..args.count {
             one(&listener, args.peer).with_context(|| format!("connection {number} of {}", args.count))?;
         }
-        Ok(Done {
-            count: args.count,
-            elapsed_ns: monotonic_ns().saturating_sub(start_ns),
-        })
+        Ok(watch.done(args.count))
     })
 }
 

@@ -5,9 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use anyhow::Context as _;
 
-use super::super::Done;
+use super::stopwatch::Stopwatch;
 use super::{processor, whenever_told};
-use crate::clock::monotonic_ns;
 
 /// Connections that take turns.
 const CONNECTIONS: usize = 8;
@@ -35,7 +34,7 @@ pub(super) fn run(args: &ExchangeArgs) -> anyhow::Result<()> {
             .map(|_| connected(&listener, args.peer))
             .collect::<Result<Vec<_>, _>>()
             .context("connect")?;
-        let start_ns = monotonic_ns();
+        let watch = Stopwatch::start();
         for (_, turn) in (0..args.count).zip((0..CONNECTIONS).cycle()) {
             let (client, server) = &mut connections[turn];
             let mut bytes = [0; BYTES];
@@ -44,10 +43,7 @@ pub(super) fn run(args: &ExchangeArgs) -> anyhow::Result<()> {
             server.write_all(&bytes)?;
             client.read_exact(&mut bytes)?;
         }
-        Ok(Done {
-            count: args.count,
-            elapsed_ns: monotonic_ns().saturating_sub(start_ns),
-        })
+        Ok(watch.done(args.count))
     })
 }
 

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::super::Done;
+use super::stopwatch::Stopwatch;
 use super::whenever_told;
-use crate::clock::monotonic_ns;
 use crate::net::block_peer;
 
 /// What the greeting is told.
@@ -24,7 +23,7 @@ pub(super) struct GreetArgs {
 pub(super) fn run(args: &GreetArgs) -> anyhow::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, args.port)).context("listen")?;
     whenever_told(|| {
-        let start_ns = monotonic_ns();
+        let watch = Stopwatch::start();
         for number in 0..args.peers {
             let peer = block_peer(number, args.port);
             let client = TcpStream::connect(peer).with_context(|| format!("connect to {peer}"))?;
@@ -33,9 +32,6 @@ pub(super) fn run(args: &GreetArgs) -> anyhow::Result<()> {
             socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
             drop(client);
         }
-        Ok(Done {
-            count: args.peers.into(),
-            elapsed_ns: monotonic_ns().saturating_sub(start_ns),
-        })
+        Ok(watch.done(args.peers.into()))
     })
 }

@@ -9,6 +9,7 @@ mod processor;
 mod session;
 mod spin;
 mod stall;
+mod stopwatch;
 mod storm;
 mod subscribe;
 mod vanish;

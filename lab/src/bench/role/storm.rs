@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-use super::super::Done;
+use super::stopwatch::Stopwatch;
 use super::{GO, READY};
-use crate::clock::monotonic_ns;
 use crate::net::block_peer;
 
 /// How long a thread rests once it has made the dials that are due.
@@ -48,13 +47,13 @@ pub(super) fn run(args: &StormArgs) -> anyhow::Result<()> {
     let mut told = std::io::stdin().lock().lines();
     anyhow::ensure!(told.next().context("never told to go")?? == GO);
     let over = AtomicBool::new(false);
-    let start_ns = monotonic_ns();
+    let watch = Stopwatch::start();
     let counts = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..args.threads)
             .map(|number| {
-                let over = &over;
+                let (over, watch) = (&over, &watch);
                 scope.spawn(move || {
-                    let count = rage(args, number, start_ns, over);
+                    let count = rage(args, number, watch, over);
                     // One that fails ends the others.
                     over.fetch_or(count.is_err(), Ordering::Relaxed);
                     count
@@ -70,20 +69,17 @@ pub(super) fn run(args: &StormArgs) -> anyhow::Result<()> {
             .map(|thread| thread.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?)
             .collect::<anyhow::Result<Vec<u64>>>()
     })?;
-    let done = Done {
-        count: counts.iter().sum(),
-        elapsed_ns: monotonic_ns().saturating_sub(start_ns),
-    };
+    let done = watch.done(counts.iter().sum());
     println!("{}", serde_json::to_string(&done)?);
     Ok(())
 }
 
 /// One thread's share of the storm; how many dials it made.
 #[expect(clippy::disallowed_methods, reason = "a rate is kept by resting between dials")]
-fn rage(args: &StormArgs, number: u32, start_ns: u64, over: &AtomicBool) -> anyhow::Result<u64> {
+fn rage(args: &StormArgs, number: u32, watch: &Stopwatch, over: &AtomicBool) -> anyhow::Result<u64> {
     let mut count = 0;
     while !over.load(Ordering::Relaxed) {
-        let elapsed_ns = monotonic_ns().saturating_sub(start_ns);
+        let elapsed_ns = watch.elapsed_ns();
         if elapsed_ns > BOUND_NS {
             bail!("nobody ended the storm");
         }
