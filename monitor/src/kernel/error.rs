@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use aya::programs::ProgramError;
 use aya::{BtfError, EbpfError};
@@ -16,10 +17,10 @@ pub enum StartError {
     #[error("cannot watch this kernel:{}", list(.0))]
     Missing(Vec<Lack>),
     /// The kernel's type information could not be read.
-    #[error("cannot read the kernel's type information in {path}: {reason}")]
+    #[error("cannot read the kernel's type information in {}: {reason}", .path.display())]
     Btf {
         /// The file.
-        path: &'static str,
+        path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },

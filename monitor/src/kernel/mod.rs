@@ -5,6 +5,7 @@
 //! sightings themselves ([`KernelSource`]).
 
 mod alarm;
+mod btf;
 mod decode;
 mod doorbell;
 mod error;
@@ -25,6 +26,7 @@ mod shared;
 mod signal;
 mod trial;
 
+pub use self::btf::BtfError;
 pub use self::error::{Lack, StartError};
 pub use self::filter::WatchFilter;
 pub use self::inspect::{Hook, Inspection, Member, inspect};
@@ -32,6 +34,7 @@ pub use self::load::start;
 pub use self::losses::LossCounters;
 pub use self::netns::netns_cookie;
 pub(crate) use self::netns::{cookie_of, inside_netns};
+pub use self::offsets::Offsets;
 pub use self::options::Options;
 pub use self::reader::{KernelSource, Waiter};
 pub use self::records::KernelRecords;

@@ -7,8 +7,7 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use btfparse::{ErrorKind, Offset, Readable, TypeInformation, TypeVariant};
-
+use super::btf::{Btf, BtfError};
 use super::error::{Lack, StartError};
 use super::preflight::VMLINUX_BTF;
 use super::signal::Signal;
@@ -111,9 +110,19 @@ const fn member(global: &'static str, root: &'static str, path: &'static str, ne
 
 /// Every constant of the programs, resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Offsets(Vec<u32>);
+pub struct Offsets(Vec<u32>);
 
 impl Offsets {
+    /// Resolves them in type information. A member that is not there is no error: see [`Offsets::missing_paths`].
+    ///
+    /// # Errors
+    /// The bytes are no type information, or they are cut off or corrupted. Whatever they are, this ends and does not panic.
+    pub fn from_btf(bytes: &[u8]) -> Result<Self, BtfError> {
+        let types = Btf::parse(bytes)?;
+        let offsets = MEMBERS.iter().map(|member| resolve(&types, member));
+        offsets.collect::<Result<_, _>>().map(Self)
+    }
+
     /// Resolves them in the running kernel's type information.
     pub(super) fn of_running_kernel() -> Result<Self, StartError> {
         Self::read(Path::new(VMLINUX_BTF))
@@ -121,12 +130,11 @@ impl Offsets {
 
     fn read(path: &Path) -> Result<Self, StartError> {
         let unreadable = |reason: String| StartError::Btf {
-            path: VMLINUX_BTF,
+            path: path.to_owned(),
             reason,
         };
         let bytes = fs::read(path).map_err(|error| unreadable(error.to_string()))?;
-        let types = TypeInformation::new(&Bytes(bytes)).map_err(|error| unreadable(error.message().to_owned()))?;
-        Ok(Self(MEMBERS.iter().map(|member| resolve(&types, member)).collect()))
+        Self::from_btf(&bytes).map_err(|error| unreadable(error.to_string()))
     }
 
     /// Name and value of each constant.
@@ -158,7 +166,8 @@ impl Offsets {
     }
 
     /// The paths of the members this kernel does not have.
-    pub(super) fn missing_paths(&self) -> Vec<&'static str> {
+    #[must_use]
+    pub fn missing_paths(&self) -> Vec<&'static str> {
         self.missing().map(|member| member.path).collect()
     }
 
@@ -179,45 +188,14 @@ impl Offsets {
     }
 }
 
-fn resolve(types: &TypeInformation, member: &Member) -> u32 {
-    let offset = offset_of(types, member.root, member.path);
-    let offset = if member.global == "OFF_QUEUED_ERRNO" {
+fn resolve(types: &Btf<'_>, member: &Member) -> Result<u32, BtfError> {
+    let mut offset = types.offset_of(member.root, member.path)?;
+    if member.global == "OFF_QUEUED_ERRNO" {
         // A queued error lies in the buffer's scratch space, in a shape of its own.
-        offset
-            .zip(offset_of(types, "sock_exterr_skb", "ee.ee_errno"))
-            .and_then(|(cb, errno)| cb.checked_add(errno))
-    } else {
-        offset
-    };
-    offset.unwrap_or(MISSING)
-}
-
-/// The offset of a member in bytes; `None` if there is none or it is a bit field.
-fn offset_of(types: &TypeInformation, root: &str, path: &str) -> Option<u32> {
-    // By name *and* kind: functions and variables share the names of structures.
-    let (id, _) = types.get().iter().find(|(_, candidate)| {
-        matches!(candidate, TypeVariant::Struct(candidate) if candidate.name().as_deref() == Some(root))
-    })?;
-    match types.offset_of(*id, path).ok()? {
-        (_, Offset::ByteOffset(offset)) => Some(offset),
-        (_, Offset::BitOffsetAndSize(..)) => None,
+        let errno = types.offset_of("sock_exterr_skb", "ee.ee_errno")?;
+        offset = offset.zip(errno).and_then(|(cb, errno)| cb.checked_add(errno));
     }
-}
-
-/// Type information in memory.
-struct Bytes(Vec<u8>);
-
-impl Readable for Bytes {
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> btfparse::Result<()> {
-        let end = || btfparse::Error::new(ErrorKind::EOF, "it ends too early");
-        let start = usize::try_from(offset).map_err(|_| end())?;
-        let source = start
-            .checked_add(buffer.len())
-            .and_then(|stop| self.0.get(start..stop))
-            .ok_or_else(end)?;
-        buffer.copy_from_slice(source);
-        Ok(())
-    }
+    Ok(offset.unwrap_or(MISSING))
 }
 
 #[cfg(test)]
@@ -258,14 +236,21 @@ mod tests {
     }
 
     #[test]
-    fn garbage_in_place_of_type_information_is_an_error() {
+    fn garbage_in_place_of_type_information_is_an_error_that_names_the_file_and_what_is_wrong() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        for garbage in [&b""[..], b"\x9f\xeb", &[0xff; 4096]] {
+        for (garbage, wrong) in [
+            (&b""[..], "it is empty"),
+            (b"\x9f\xeb", "ends after 2 bytes"),
+            (&[0xff; 4096], "begins with 0xffff"),
+        ] {
             fs::write(file.path(), garbage).unwrap();
+            let said = Offsets::read(file.path()).unwrap_err().to_string();
             assert!(
-                matches!(Offsets::read(file.path()), Err(StartError::Btf { .. })),
-                "{garbage:?}"
+                said.contains(wrong) && said.contains(&*file.path().to_string_lossy()),
+                "{said}"
             );
         }
+        let gone = Path::new("/does/not/exist");
+        assert!(Offsets::read(gone).unwrap_err().to_string().contains("/does/not/exist"));
     }
 }
