@@ -8,7 +8,9 @@ use obit_ebpf::{Record, RecordKind};
 use crate::sighting::{MonotonicNs, NetnsCookie, Observation, Sighting, SocketCookie};
 
 /// The sighting in a record; `None` if it is none (of another size, or of a kind not known here).
-pub(super) fn decode(bytes: &[u8]) -> Option<Sighting> {
+/// [`KernelRecords`](super::KernelRecords) does this with what lies in the ring buffers.
+#[must_use]
+pub fn decode(bytes: &[u8]) -> Option<Sighting> {
     let record = Record::from_bytes(bytes)?;
     Some(Sighting {
         at: MonotonicNs(record.kernel_ns),

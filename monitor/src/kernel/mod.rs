@@ -27,6 +27,7 @@ mod signal;
 mod trial;
 
 pub use self::btf::BtfError;
+pub use self::decode::decode;
 pub use self::error::{Lack, StartError};
 pub use self::filter::WatchFilter;
 pub use self::inspect::{Hook, Inspection, Member, inspect};
