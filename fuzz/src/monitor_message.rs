@@ -1,0 +1,70 @@
+//! What the monitor sends, as a client reads it.
+
+use obit_protocol::monitor_message::Message;
+use obit_protocol::{
+    Goodbye, GoodbyeReason, Heartbeat, MonitorMessage, Notice, Peer, Pong, Reason, Snapshot, Verdict, Welcome,
+};
+
+use crate::frames;
+
+/// What must hold for any bytes a monitor sends.
+///
+/// # Panics
+/// When it does not hold.
+pub fn check(input: &[u8]) {
+    frames::check::<MonitorMessage>(input, |message| match &message.message {
+        Some(Message::Snapshot(snapshot)) => snapshot
+            .notices
+            .iter()
+            .filter_map(|notice| notice.peer.as_ref())
+            .collect(),
+        Some(Message::Notice(notice)) => notice.peer.iter().collect(),
+        _ => Vec::new(),
+    });
+}
+
+/// Inputs to begin with: a conversation, each of its messages, and frames that are none.
+#[must_use]
+pub fn seeds() -> Vec<Vec<u8>> {
+    let messages = [
+        Message::Welcome(Welcome {
+            version: 1,
+            node: "node".to_owned(),
+            epoch: u64::MAX,
+            signals: ["refused", "handshake"].map(str::to_owned).to_vec(),
+            coverage_since_ns: 1,
+            heartbeat_ms: 1_000,
+        }),
+        Message::Snapshot(Snapshot {
+            seq: 3,
+            watch_id: 9,
+            notices: frames::peers().into_iter().map(notice).collect(),
+            more: true,
+        }),
+        Message::Notice(notice(frames::peers().remove(0))),
+        Message::Heartbeat(Heartbeat {
+            seq: 4,
+            lost: 5,
+            blind_since_ns: 6,
+            node_suspect_since_ns: 7,
+        }),
+        Message::Pong(Pong { token: 7 }),
+        Message::Goodbye(Goodbye {
+            reason: GoodbyeReason::Shutdown.into(),
+            detail: "the monitor is ending".to_owned(),
+        }),
+    ];
+    frames::seeds(&messages.map(|message| MonitorMessage { message: Some(message) }))
+}
+
+fn notice(peer: Peer) -> Notice {
+    Notice {
+        seq: 3,
+        peer: Some(peer),
+        verdict: Verdict::Dead.into(),
+        reason: Reason::Refused.into(),
+        evidence: 2,
+        kernel_ns: 1_000_000,
+        socket_cookie: 4_097,
+    }
+}
