@@ -68,6 +68,15 @@ pub(crate) fn must(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// A command's standard output, if it ran and succeeded.
+pub(crate) fn output(command: &mut Command) -> Option<String> {
+    let output = command.output().ok()?;
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// The first of the `PATH`'s folders, or of the system's, that holds this program.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

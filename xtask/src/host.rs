@@ -33,6 +33,12 @@ const UNIT_TOOLS: [Tool; 1] = [Tool {
     purpose: "reads the unit in deploy/ as it will be read on a node",
 }];
 
+const CPP_COMPILER: [Tool; 1] = [Tool {
+    program: "c++",
+    package: "g++",
+    purpose: "compiles libFuzzer, which the fuzz targets are linked with",
+}];
+
 /// Whether this process is root. Whether root may do what is needed is found out by the monitor itself.
 pub(crate) fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -63,6 +69,14 @@ pub(crate) fn install_lab_tools() -> Result<()> {
 /// As [`install_lab_tools`].
 pub(crate) fn install_unit_tools() -> Result<()> {
     install(&UNIT_TOOLS)
+}
+
+/// Installs a C++ compiler where there is none, saying what and why.
+///
+/// # Errors
+/// When it cannot be installed: names it and the next step.
+pub(crate) fn install_cpp_compiler() -> Result<()> {
+    install(&CPP_COMPILER)
 }
 
 fn install(tools: &[Tool]) -> Result<()> {

@@ -2,6 +2,7 @@
 
 mod command;
 mod ebpf;
+mod fuzz;
 mod host;
 mod lab;
 mod test;
@@ -33,6 +34,8 @@ enum Task {
     Demo,
     /// Everything CI checks; ends with `N passed, N failed, N skipped`
     Test,
+    /// Fuzzes what reads foreign bytes, from the inputs in `fuzz/corpus`
+    Fuzz(fuzz::Arguments),
     /// Runs one scenario of the lab: steady, kill, blackhole, latency (needs root)
     #[command(disable_help_flag = true)]
     Lab {
@@ -64,6 +67,7 @@ fn main() -> Result<ExitCode> {
         } => lab::lab(&[vec!["bench".into()], arguments].concat()),
         Task::Demo => lab::lab(&["demo".into()]),
         Task::Test => test::test(),
+        Task::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Task::Lab { arguments } => lab::lab(&arguments),
     }
 }

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 /// A command without the variables by which a Cargo already running steers its children.
-pub(super) fn clean_command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+pub(crate) fn clean_command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(leaks) {

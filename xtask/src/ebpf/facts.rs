@@ -6,6 +6,7 @@ use std::process::Command;
 use super::environment::clean_command;
 use super::object;
 use super::plan::{DEBIAN_TOOLCHAIN, LinkerFound, Toolchain, llvm_packages};
+use crate::command::output;
 use crate::host::can_be_root;
 
 /// What [`super::plan`] decides from.
@@ -63,15 +64,6 @@ impl Facts {
             apt_knows: if apt_exists { apt_knows() } else { Vec::new() },
         }
     }
-}
-
-/// A command's standard output, if it ran and succeeded.
-fn output(command: &mut Command) -> Option<String> {
-    let output = command.output().ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn llvm_of_rustc(rustc: &Path) -> Option<u32> {

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+pub(crate) use self::environment::clean_command;
 use self::facts::Facts;
 use self::plan::Next;
 use crate::command::target_directory;
