@@ -16,9 +16,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use self::report::Progress;
-use self::run::Outcome;
 use crate::command::metadata;
 
+pub(crate) use self::run::Outcome;
 pub(crate) use self::tools::Tools;
 
 /// How many run at a time: libFuzzer has one thread, and CI two processors.

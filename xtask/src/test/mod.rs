@@ -1,5 +1,6 @@
 //! `test`: everything CI checks, stage by stage; a failed stage does not hide the next.
 
+mod fuzz;
 mod lab;
 mod tally;
 mod units;
@@ -29,6 +30,10 @@ pub(crate) fn test() -> Result<ExitCode> {
     }
     tally.check("eBPF object", object.is_ok());
     stage("lints");
+    // The lints look at the fuzz targets too, whose library is C++.
+    if let Err(error) = host::install_cpp_compiler() {
+        eprintln!("   {error:#}");
+    }
     let lints = ["clippy", "--all-targets", "--all-features", "--", "-D", "warnings"];
     tally.check("lints", run(&mut cargo(lints))?.success());
     stage("docs");
@@ -38,6 +43,8 @@ pub(crate) fn test() -> Result<ExitCode> {
     );
     stage("unit, property, socket and doc tests");
     cargo_test(&mut tally, &mut cargo(["test", "--no-fail-fast"]))?;
+    stage("fuzzing");
+    fuzz::check(&mut tally)?;
     privileged(&mut tally)?;
     Ok(close(&tally))
 }
