@@ -10,6 +10,7 @@ mod frames;
 mod memory;
 pub mod monitor_message;
 pub mod record;
+pub mod recording;
 
 /// A reader of foreign bytes.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +24,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 5] = [
     Target {
         name: "client_message",
         check: client_message::check,
@@ -43,5 +44,10 @@ pub const TARGETS: [Target; 4] = [
         name: "btf",
         check: btf::check,
         seeds: btf::seeds,
+    },
+    Target {
+        name: "recording",
+        check: recording::check,
+        seeds: recording::seeds,
     },
 ];

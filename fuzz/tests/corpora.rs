@@ -69,6 +69,11 @@ fn type_information_is_read_as_it_should_be() {
 }
 
 #[test]
+fn recordings_are_read_and_replayed_as_they_should_be() {
+    replay("recording");
+}
+
+#[test]
 fn every_target_has_a_binary_and_a_corpus_and_a_test_here() {
     let folders: BTreeSet<_> = fs::read_dir(corpus())
         .unwrap()
