@@ -38,6 +38,23 @@ const CPP_COMPILER: [Tool; 1] = [Tool {
     package: "g++",
     purpose: "compiles libFuzzer, which the fuzz targets are linked with",
 }];
+const MACHINE_TOOLS: [Tool; 3] = [
+    Tool {
+        program: "qemu-system-x86_64",
+        package: "qemu-system-x86",
+        purpose: "boots other kernels than the running one",
+    },
+    Tool {
+        program: "ip",
+        package: "iproute2",
+        purpose: "goes into the virtual machine, where tests make network namespaces",
+    },
+    Tool {
+        program: "nft",
+        package: "nftables",
+        purpose: "goes into the virtual machine, where tests drop and reject packets",
+    },
+];
 
 /// Whether this process is root. Whether root may do what is needed is found out by the monitor itself.
 pub(crate) fn is_root() -> bool {
@@ -79,6 +96,19 @@ pub(crate) fn install_cpp_compiler() -> Result<()> {
     install(&CPP_COMPILER)
 }
 
+/// Installs what boots other kernels, if it is missing.
+///
+/// # Errors
+/// As [`install_lab_tools`].
+pub(crate) fn install_machine_tools() -> Result<()> {
+    install(&MACHINE_TOOLS)
+}
+
+/// Whether [`install_machine_tools`] has nothing to do, or may do it.
+pub(crate) fn can_boot_machines() -> bool {
+    is_root() || MACHINE_TOOLS.iter().all(|tool| find_program(tool.program).is_some())
+}
+
 fn install(tools: &[Tool]) -> Result<()> {
     let missing: Vec<_> = tools
         .iter()
@@ -103,7 +133,7 @@ fn install(tools: &[Tool]) -> Result<()> {
     must(
         install
             .env("DEBIAN_FRONTEND", "noninteractive")
-            .args(["install", "-y", "-qq"])
+            .args(["install", "-y", "-qq", "--no-install-recommends"])
             .args(packages),
     )
     .context(by_hand)

@@ -4,6 +4,7 @@ mod command;
 mod ebpf;
 mod fuzz;
 mod host;
+mod kernels;
 mod lab;
 mod test;
 
@@ -36,6 +37,12 @@ enum Task {
     Test,
     /// Fuzzes what reads foreign bytes, from the inputs in `fuzz/corpus`
     Fuzz(fuzz::Arguments),
+    /// The kernel tests on Debian's kernels, in a virtual machine
+    TestKernels {
+        /// Which kernel; may be repeated. All of them if left out
+        #[arg(long = "kernel", value_name = "VERSION")]
+        kernels: Vec<kernels::Release>,
+    },
     /// Runs one scenario of the lab: steady, kill, blackhole, latency (needs root)
     #[command(disable_help_flag = true)]
     Lab {
@@ -68,6 +75,7 @@ fn main() -> Result<ExitCode> {
         Task::Demo => lab::lab(&["demo".into()]),
         Task::Test => test::test(),
         Task::Fuzz(arguments) => fuzz::fuzz(&arguments),
+        Task::TestKernels { kernels } => kernels::test_kernels(&kernels),
         Task::Lab { arguments } => lab::lab(&arguments),
     }
 }

@@ -1,4 +1,8 @@
-//! Counts what test runners print, so that the last line tells the whole truth. Pure.
+//! Counts what test runners print, so that the last line tells the whole truth. Pure, but for [`Tally::close`].
+
+use std::process::ExitCode;
+
+use crate::host;
 
 /// How many tests passed, failed and were skipped, and which were the last two.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -32,6 +36,35 @@ impl Tally {
             self.passed += 1;
         } else {
             self.failed.push(name.to_owned());
+        }
+    }
+
+    /// Takes in what was counted elsewhere; names get the place's before them.
+    pub(crate) fn absorb(&mut self, place: &str, other: Self) {
+        let name = |test: String| format!("{place}: {test}");
+        self.passed += other.passed;
+        self.failed.extend(other.failed.into_iter().map(name));
+        self.skipped.extend(other.skipped.into_iter().map(name));
+    }
+
+    /// Prints what was skipped, what failed, and the closing line; the exit code tells whether that is well.
+    pub(crate) fn close(&self) -> ExitCode {
+        println!();
+        for test in &self.skipped {
+            println!("skipped: {test}");
+        }
+        for test in &self.failed {
+            println!("failed: {test}");
+        }
+        println!("{}", self.summary());
+        let skip_fails = host::is_ci() && !self.skipped.is_empty();
+        if skip_fails {
+            eprintln!("in CI a skipped test is a failure");
+        }
+        if self.failed.is_empty() && !skip_fails {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
         }
     }
 
@@ -79,6 +112,21 @@ mod tests {
         assert_eq!(tally.failed, ["kernel::reset"]);
         assert_eq!(tally.skipped, ["src/lib.rs - Feed (line 3)", "x"]);
         assert_eq!(tally.summary(), "4 passed, 1 failed, 2 skipped");
+    }
+
+    #[test]
+    fn what_was_counted_elsewhere_keeps_its_place_in_its_names() {
+        let mut there = Tally::default();
+        there.check("one", true);
+        there.check("two", false);
+        there.skipped.push("three".to_owned());
+        let mut here = Tally::default();
+        here.absorb("Linux 6.1", there);
+        assert_eq!(here.summary(), "1 passed, 1 failed, 1 skipped");
+        assert_eq!(
+            (here.failed, here.skipped),
+            (vec!["Linux 6.1: two".to_owned()], vec!["Linux 6.1: three".to_owned()])
+        );
     }
 
     #[test]

@@ -1,0 +1,89 @@
+//! Builds the tests that run in the virtual machine: linked statically, so that they need nothing of the machine's.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::command::{cargo, spell};
+
+/// Naming the target keeps these flags from build scripts and procedural macros, which cannot be static.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+const FLAGS_VARIABLE: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS";
+/// Optimised, because the machine is emulated: the tests take 54 s instead of 95.
+const FLAGS: &str = "-C target-feature=+crt-static -C opt-level=2 -C debuginfo=0 -C strip=debuginfo";
+
+/// The test targets that run there.
+const TESTS: [&str; 1] = ["kernel"];
+
+/// One test binary.
+pub(crate) struct Test {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+}
+
+/// Builds them with these eBPF programs, and says where they are.
+pub(crate) fn tests(programs: &Path) -> Result<Vec<Test>> {
+    let mut command = command(programs);
+    let line = spell(&command);
+    eprintln!("\x1b[1m   $ {line}\x1b[0m");
+    let output = command.stderr(Stdio::inherit()).output().context("cargo")?;
+    ensure!(output.status.success(), "`{line}` failed ({})", output.status);
+    let tests = binaries(&String::from_utf8_lossy(&output.stdout));
+    for name in TESTS {
+        ensure!(
+            tests.iter().any(|test| test.name == name),
+            "cargo built no test `{name}`"
+        );
+    }
+    Ok(tests)
+}
+
+fn command(programs: &Path) -> Command {
+    let mut command = cargo(["test", "--no-run", "--message-format=json-render-diagnostics"]);
+    command.args(["-p", "obit-monitor", "--features", "obit-monitor/kernel-tests"]);
+    command.args(["--target", TARGET]);
+    command.args(TESTS.iter().flat_map(|name| ["--test", name]));
+    // `RUSTFLAGS` would win over it.
+    command.env_remove("RUSTFLAGS").env(FLAGS_VARIABLE, FLAGS);
+    // The build looks for them beside itself, and a named target has a folder of its own.
+    command.env("OBIT_EBPF_OBJECT", programs);
+    command
+}
+
+/// The tests' binaries among what cargo says that it made.
+fn binaries(messages: &str) -> Vec<Test> {
+    let messages = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    messages
+        .filter(|message| message["profile"]["test"] == true)
+        .filter_map(|message| {
+            Some(Test {
+                name: message["target"]["name"].as_str()?.to_owned(),
+                path: message["executable"].as_str()?.into(),
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_test_binaries_are_taken_from_what_cargo_says() {
+        let messages = r#"
+{"reason":"compiler-artifact","target":{"name":"obit"},"profile":{"test":false},"executable":"/t/obit"}
+{"reason":"compiler-artifact","target":{"name":"kernel"},"profile":{"test":true},"executable":"/t/kernel-1"}
+{"reason":"build-finished","success":true}
+"#;
+        let found = binaries(messages);
+        let found: Vec<_> = found
+            .iter()
+            .map(|it| (it.name.as_str(), it.path.to_str().unwrap()))
+            .collect();
+        assert_eq!(found, [("kernel", "/t/kernel-1")]);
+    }
+}
