@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::command::{cargo, spell};
 
@@ -15,29 +15,40 @@ const FLAGS_VARIABLE: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS";
 const FLAGS: &str = "-C target-feature=+crt-static -C opt-level=2 -C debuginfo=0 -C strip=debuginfo";
 
 /// The test targets that run there.
-const TESTS: [&str; 1] = ["kernel"];
+const TESTS: [&str; 3] = ["kernel", "path", "identity"];
 
-/// One test binary.
-pub(crate) struct Test {
+/// What was built.
+pub(crate) struct Built {
+    pub(crate) tests: Vec<Binary>,
+    /// The programs the tests start. They look for them where they are here.
+    pub(crate) programs: Vec<Binary>,
+}
+
+/// One of it.
+pub(crate) struct Binary {
     pub(crate) name: String,
     pub(crate) path: PathBuf,
 }
 
 /// Builds them with these eBPF programs, and says where they are.
-pub(crate) fn tests(programs: &Path) -> Result<Vec<Test>> {
+pub(crate) fn tests(programs: &Path) -> Result<Built> {
     let mut command = command(programs);
     let line = spell(&command);
     eprintln!("\x1b[1m   $ {line}\x1b[0m");
     let output = command.stderr(Stdio::inherit()).output().context("cargo")?;
     ensure!(output.status.success(), "`{line}` failed ({})", output.status);
-    let tests = binaries(&String::from_utf8_lossy(&output.stdout));
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let tests = binaries(&messages, true);
     for name in TESTS {
         ensure!(
             tests.iter().any(|test| test.name == name),
             "cargo built no test `{name}`"
         );
     }
-    Ok(tests)
+    Ok(Built {
+        tests,
+        programs: binaries(&messages, false),
+    })
 }
 
 fn command(programs: &Path) -> Command {
@@ -52,15 +63,15 @@ fn command(programs: &Path) -> Command {
     command
 }
 
-/// The tests' binaries among what cargo says that it made.
-fn binaries(messages: &str) -> Vec<Test> {
+/// The tests, or the other programs, among what cargo says that it made.
+fn binaries(messages: &str, tests: bool) -> Vec<Binary> {
     let messages = messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok());
     messages
-        .filter(|message| message["profile"]["test"] == true)
+        .filter(|message| message["profile"]["test"] == tests && message["target"]["kind"] != json!(["custom-build"]))
         .filter_map(|message| {
-            Some(Test {
+            Some(Binary {
                 name: message["target"]["name"].as_str()?.to_owned(),
                 path: message["executable"].as_str()?.into(),
             })
@@ -73,17 +84,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_test_binaries_are_taken_from_what_cargo_says() {
+    fn tests_and_the_programs_they_start_are_told_apart_in_what_cargo_says() {
         let messages = r#"
-{"reason":"compiler-artifact","target":{"name":"obit"},"profile":{"test":false},"executable":"/t/obit"}
-{"reason":"compiler-artifact","target":{"name":"kernel"},"profile":{"test":true},"executable":"/t/kernel-1"}
+{"reason":"compiler-artifact","target":{"name":"build-script-build","kind":["custom-build"]},"profile":{"test":false},"executable":"/t/build"}
+{"reason":"compiler-artifact","target":{"name":"obit_monitor","kind":["lib"]},"profile":{"test":false},"executable":null}
+{"reason":"compiler-artifact","target":{"name":"obit","kind":["bin"]},"profile":{"test":false},"executable":"/t/obit"}
+{"reason":"compiler-artifact","target":{"name":"kernel","kind":["test"]},"profile":{"test":true},"executable":"/t/kernel-1"}
 {"reason":"build-finished","success":true}
 "#;
-        let found = binaries(messages);
-        let found: Vec<_> = found
-            .iter()
-            .map(|it| (it.name.as_str(), it.path.to_str().unwrap()))
-            .collect();
-        assert_eq!(found, [("kernel", "/t/kernel-1")]);
+        let names = |tests| {
+            let found = binaries(messages, tests).into_iter();
+            found
+                .map(|it| format!("{} {}", it.name, it.path.display()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(true), ["kernel /t/kernel-1"]);
+        assert_eq!(names(false), ["obit /t/obit"]);
     }
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use cpio::newc::{Builder, trailer};
 
-use super::build::Test;
+use super::build::Built;
 use super::debian::Packages;
 use super::modules;
 use crate::command::find_program;
@@ -26,7 +26,7 @@ const FOLDER: u32 = 0o040_755;
 const EXECUTABLE: u32 = 0o100_755;
 
 /// Writes the archive, and says where.
-pub(crate) fn pack(packages: &Packages, tests: &[Test]) -> Result<PathBuf> {
+pub(crate) fn pack(packages: &Packages, built: &Built) -> Result<PathBuf> {
     let path = packages.folder.join("initramfs.cpio");
     let out = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
     let mut archive = Archive::new(std::io::BufWriter::new(out));
@@ -39,7 +39,7 @@ pub(crate) fn pack(packages: &Packages, tests: &[Test]) -> Result<PathBuf> {
         let program = find_program(name).with_context(|| format!("`{name}` is not installed here"))?;
         archive.copy(&format!("usr/sbin/{name}"), &program)?;
         for library in libraries(&program)? {
-            archive.copy(library.to_string_lossy().trim_start_matches('/'), &library)?;
+            archive.copy_in_place(&library)?;
         }
     }
     let modules = modules::gather(&packages.modules(), &packages.busybox())?;
@@ -48,8 +48,11 @@ pub(crate) fn pack(packages: &Packages, tests: &[Test]) -> Result<PathBuf> {
     for module in &modules {
         archive.file(&format!("modules/{}.ko", module.name), &module.bytes)?;
     }
-    for test in tests {
+    for test in &built.tests {
         archive.copy(&format!("tests/{}", test.name), &test.path)?;
+    }
+    for program in &built.programs {
+        archive.copy_in_place(&program.path)?;
     }
     archive.end()?;
     Ok(path)
@@ -72,6 +75,11 @@ impl<W: Write> Archive<W> {
     fn copy(&mut self, name: &str, from: &Path) -> Result<()> {
         let bytes = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
         self.file(name, &bytes)
+    }
+
+    /// To the path it has here.
+    fn copy_in_place(&mut self, path: &Path) -> Result<()> {
+        self.copy(path.to_string_lossy().trim_start_matches('/'), path)
     }
 
     fn file(&mut self, name: &str, bytes: &[u8]) -> Result<()> {

@@ -63,12 +63,12 @@ fn run(releases: &[Release]) -> Result<Vec<(Release, Tally)>> {
     );
     host::install_machine_tools()?;
     let programs = ebpf::build().context("the eBPF programs")?;
-    let tests = build::tests(&programs.path).context("the tests, linked statically")?;
+    let built = build::tests(&programs.path).context("the tests, linked statically")?;
     let folder = target_directory()?.join("kernels");
     let mut results = Vec::new();
     for &release in releases {
         let packages = debian::fetch(release, &folder).with_context(|| format!("the kernel of {release}"))?;
-        let archive = initramfs::pack(&packages, &tests).with_context(|| format!("what {release} boots"))?;
+        let archive = initramfs::pack(&packages, &built).with_context(|| format!("what {release} boots"))?;
         let result = machine::boot(&packages, &archive).with_context(|| format!("{release} in a virtual machine"))?;
         results.push((release, result));
     }
