@@ -38,6 +38,7 @@ const CPP_COMPILER: [Tool; 1] = [Tool {
     package: "g++",
     purpose: "compiles libFuzzer, which the fuzz targets are linked with",
 }];
+
 const MACHINE_TOOLS: [Tool; 3] = [
     Tool {
         program: "qemu-system-x86_64",

@@ -31,6 +31,12 @@ enum Task {
         #[command(subcommand)]
         what: Bench,
     },
+    /// Trims the types of Debian's kernels to fixtures of the monitor's tests
+    BtfFixture {
+        /// Those of the running kernel, too
+        #[arg(long)]
+        running: bool,
+    },
     /// The experiment: kills a pod under load and lets another vanish, with and without obit
     Demo,
     /// Everything CI checks; ends with `N passed, N failed, N skipped`
@@ -72,6 +78,10 @@ fn main() -> Result<ExitCode> {
         Task::Bench {
             what: Bench::Monitor { arguments },
         } => lab::lab(&[vec!["bench".into()], arguments].concat()),
+        Task::BtfFixture { running } => {
+            kernels::btf_fixture(running)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Task::Demo => lab::lab(&["demo".into()]),
         Task::Test => test::test(),
         Task::Fuzz(arguments) => fuzz::fuzz(&arguments),

@@ -28,6 +28,9 @@ const COMPLETE: &str = "complete";
 /// A kernel that Debian ships.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Release {
+    /// Debian 11: too old for the monitor, which must say so
+    #[value(skip)]
+    Bullseye,
     /// Debian 12
     #[value(name = "6.1")]
     Bookworm,
@@ -39,13 +42,15 @@ pub(crate) enum Release {
 impl Release {
     fn suite(self) -> &'static str {
         match self {
+            Self::Bullseye => "bullseye",
             Self::Bookworm => "bookworm",
             Self::BookwormBackports => "bookworm-backports",
         }
     }
 
-    fn version(self) -> &'static str {
+    pub(crate) fn version(self) -> &'static str {
         match self {
+            Self::Bullseye => "5.10",
             Self::Bookworm => "6.1",
             Self::BookwormBackports => "6.12",
         }

@@ -1,10 +1,14 @@
-//! `test-kernels`: the kernel tests on kernels other than the running one, in a virtual machine.
+//! Other kernels than the running one. `test-kernels`: the kernel tests there, in a virtual machine.
 //!
 //! [`debian`] fetches the kernels, [`build`] the tests, [`modules`] and [`initramfs`] put together what the machine boots,
-//! [`machine`] boots it and listens.
+//! [`machine`] boots it and listens. [`fixture`] keeps what the monitor reads of their types, found by [`image`] and trimmed
+//! by [`btf`].
 
+mod btf;
 mod build;
 mod debian;
+mod fixture;
+mod image;
 mod initramfs;
 mod machine;
 mod modules;
@@ -14,6 +18,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 
 pub(crate) use self::debian::Release;
+pub(crate) use self::fixture::write as btf_fixture;
 use crate::command::target_directory;
 use crate::test::Tally;
 use crate::{ebpf, host};
