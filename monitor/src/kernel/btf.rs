@@ -350,3 +350,6 @@ fn words<const N: usize>(bytes: &[u8]) -> Option<[u32; N]> {
     let (words, _) = bytes.as_chunks();
     words.first_chunk().map(|words| words.map(u32::from_ne_bytes))
 }
+
+#[cfg(test)]
+mod tests;
