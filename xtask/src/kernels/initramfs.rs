@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use cpio::newc::{Builder, trailer};
 
-use super::build::Built;
+use super::build::{Built, LEFT_OUT};
 use super::debian::Packages;
 use super::modules;
 use crate::command::find_program;
@@ -34,6 +34,7 @@ pub(crate) fn pack(packages: &Packages, built: &Built) -> Result<PathBuf> {
         archive.folder(folder)?;
     }
     archive.file("init", INIT.as_bytes())?;
+    archive.file("left-out", format!("{}\n", LEFT_OUT.join("\n")).as_bytes())?;
     archive.copy("bin/busybox", &packages.busybox())?;
     for name in COMMANDS {
         let program = find_program(name).with_context(|| format!("`{name}` is not installed here"))?;

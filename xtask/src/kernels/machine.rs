@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
+use super::build::LEFT_OUT;
 use super::debian::Packages;
 use crate::command::spell;
 use crate::test::Tally;
@@ -23,6 +24,9 @@ pub(crate) fn boot(packages: &Packages, archive: &Path) -> Result<Tally> {
     let messages = packages.folder.join("console.log");
     let mut command = command(&packages.image(), archive, &messages);
     eprintln!("\x1b[1m   {} boots\x1b[0m", packages.kernel);
+    for test in LEFT_OUT {
+        eprintln!("   left out: {test} (it measures times, and the processor is emulated)");
+    }
     eprintln!("\x1b[1m   $ {}\x1b[0m", spell(&command));
     let mut machine = command
         .stdin(Stdio::null())
