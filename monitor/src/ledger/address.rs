@@ -14,6 +14,13 @@ use crate::sighting::{MonotonicNs, NetnsCookie};
 /// one sent this long ago was not answered.
 const SYN_RETRANSMIT_AFTER: Duration = Duration::from_secs(1);
 
+/// How recent an answer must be to outweigh the end of a connection: half of what answers are remembered for, so that
+/// it does not matter when they are forgotten.
+const GIVING_UP: Duration = Duration::from_secs(LIFETIME.as_secs() / 2);
+
+/// How long at least the kernel waits before it sends a connection's data again (`TCP_RTO_MIN`).
+const RETRANSMIT_AFTER: Duration = Duration::from_millis(200);
+
 #[derive(Debug, Default)]
 pub(super) struct Address {
     answered: Option<MonotonicNs>,
@@ -199,8 +206,24 @@ impl Address {
         self.timed_out.void(netns);
     }
 
-    pub(super) fn connection_stalled(&mut self, netns: NetnsCookie, silent: Silent, at: MonotonicNs) -> Order {
-        self.view(netns).connections.note(silent, at)
+    /// A connection's data got no answer. `None` if that does not count: another dial was answered since that data was
+    /// sent.
+    pub(super) fn connection_stalled(&mut self, netns: NetnsCookie, silent: Silent, at: MonotonicNs) -> Option<Order> {
+        if self.answered_since(at - RETRANSMIT_AFTER) {
+            return None;
+        }
+        Some(self.view(netns).connections.note(silent, at))
+    }
+
+    /// The kernel gave up on a connection: the end of a silence that began long before. Returns whether it counts: not if
+    /// a dial was answered lately, for then whoever has the address now lives, unless silence was met since.
+    pub(super) fn connection_timed_out(&mut self, netns: NetnsCookie, silent: Silent, at: MonotonicNs) -> bool {
+        let silence = self.views.get(&netns).map(|view| view.connections);
+        let counts = !self.answered_since(at - GIVING_UP) || silence.is_some_and(|silence| silence.once(at).is_some());
+        if counts {
+            self.view(netns).connections.note(silent, at);
+        }
+        counts
     }
 
     pub(super) fn standing(&self, netns: Option<NetnsCookie>, now: MonotonicNs) -> Standing {

@@ -308,25 +308,25 @@ fn apply(place: &mut Place, port_is_watched: bool, sighting: &Sighting) -> Chang
         }
         Observation::Stalled => {
             let dead = |which| connection_news(sighting, which, Verdict::Dead, Reason::Stalled);
-            let connections = match place.address.connection_stalled(netns, silent, at) {
-                Order::First => of_connection(sighting),
-                Order::FirstAgain => vec![],
-                Order::Further => vec![dead(silent)],
-                Order::Second(first) => vec![dead(first), dead(silent)],
+            let order = place.address.connection_stalled(netns, silent, at);
+            let connections = match order {
+                None | Some(Order::First) => of_connection(sighting),
+                Some(Order::FirstAgain) => vec![],
+                Some(Order::Further) => vec![dead(silent)],
+                Some(Order::Second(first)) => vec![dead(first), dead(silent)],
             };
             Change {
-                about: About::Address(ip),
                 connections,
+                ..of_address(order.is_some())
             }
         }
         Observation::TimedOut => {
             if let Some(port) = &mut port {
                 port.ended(socket);
             }
-            place.address.connection_stalled(netns, silent, at);
             Change {
-                about: About::Address(ip),
                 connections: of_connection(sighting),
+                ..of_address(place.address.connection_timed_out(netns, silent, at))
             }
         }
         Observation::Ended => {

@@ -66,12 +66,12 @@ fn news_of_a_connection_names_the_connection_and_a_fin_leaves_its_last_words_to_
     assert_eq!(news(2, 2, O::PeerClosed), [(2, Verdict::Draining, Reason::PeerClosed)]);
     assert_eq!(news(3, 3, O::TimedOut), [(3, Verdict::Dead, Reason::TimedOut)]);
     assert_eq!(news(4, 1, HANDSHAKE), []);
-    assert_eq!(news(5, 4, O::Stalled), [(4, Verdict::Suspect, Reason::Stalled)]);
-    assert_eq!(news(6, 4, O::Stalled), []);
+    assert_eq!(news(205, 4, O::Stalled), [(4, Verdict::Suspect, Reason::Stalled)]);
+    assert_eq!(news(206, 4, O::Stalled), []);
     let both = [(4, Verdict::Dead, Reason::Stalled), (5, Verdict::Dead, Reason::Stalled)];
-    assert_eq!(news(7, 5, O::Stalled), both);
-    assert_eq!(news(8, 6, O::Stalled), [(6, Verdict::Dead, Reason::Stalled)]);
-    assert_eq!(news(9, 7, O::SoftError), [(7, Verdict::Suspect, Reason::Unreachable)]);
+    assert_eq!(news(207, 5, O::Stalled), both);
+    assert_eq!(news(208, 6, O::Stalled), [(6, Verdict::Dead, Reason::Stalled)]);
+    assert_eq!(news(209, 7, O::SoftError), [(7, Verdict::Suspect, Reason::Unreachable)]);
     for what in [
         O::Refused,
         O::Unreachable,
@@ -85,6 +85,33 @@ fn news_of_a_connection_names_the_connection_and_a_fin_leaves_its_last_words_to_
         O::ListenerOpened,
         O::Ended,
     ] {
-        assert_eq!(news(100, 7, what), [], "{what:?}");
+        assert_eq!(news(300, 7, what), [], "{what:?}");
     }
+}
+
+#[test]
+fn a_connection_given_up_says_nothing_of_who_answered_since_unless_silence_was_met_again() {
+    let stalled = |at, socket| seen(at, OWN, socket, Observation::Stalled);
+    let given_up = |at, socket| seen(at, OWN, socket, Observation::TimedOut);
+    let answered = |at, socket| seen(at, OWN, socket, HANDSHAKE);
+    let run = |script: &[Sighting]| verdict(&after(script), OWN, 16_000).0;
+
+    assert_eq!(run(&[given_up(15_000, 1)]), Verdict::Suspect);
+    assert_eq!(run(&[answered(10, 1), stalled(1_000, 1), given_up(15_000, 1)]), Verdict::Suspect);
+    // The address was given to another pod.
+    let reused = [answered(10, 1), stalled(1_000, 1), answered(9_000, 2), given_up(15_000, 1)];
+    assert_eq!(run(&reused), Verdict::Alive);
+    let silent_again = [&reused[..3], &[stalled(14_000, 2), given_up(15_000, 1)]].concat();
+    assert_eq!(run(&silent_again), Verdict::Suspect);
+    // The connection itself is gone all the same.
+    let change = after(&reused[..3]).observe(ms(15_000), &reused[3]);
+    assert_eq!(change.connections.len(), 1);
+}
+
+#[test]
+fn data_sent_before_the_last_answer_does_not_count_against_the_address() {
+    let stalled = |at| seen(at, OWN, 1, Observation::Stalled);
+    let run = |at| verdict(&after(&[seen(1_000, OWN, 2, HANDSHAKE), stalled(at)]), OWN, 1_500).0;
+    assert_eq!(run(1_200), Verdict::Alive);
+    assert_eq!(run(1_201), Verdict::Suspect);
 }
