@@ -8,6 +8,7 @@ use crate::sighting::MonotonicNs;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Coverage {
     lost: u64,
+    left_out: u64,
     checked: MonotonicNs,
     complete_since: MonotonicNs,
     blind_since: Option<MonotonicNs>,
@@ -23,6 +24,7 @@ impl Coverage {
     pub fn new(start: MonotonicNs) -> Self {
         Self {
             lost: 0,
+            left_out: 0,
             checked: start,
             complete_since: start,
             blind_since: None,
@@ -56,10 +58,16 @@ impl Coverage {
         news
     }
 
-    /// Sightings lost since the start.
+    /// Takes in how many runs of its programs the kernel left out altogether. Each may have been a sighting, but most were
+    /// about peers nobody watches: they are told with the losses, and make nobody blind.
+    pub fn leave_out(&mut self, total: u64) {
+        self.left_out = self.left_out.max(total);
+    }
+
+    /// Sightings lost since the start, and runs left out.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.lost
+        self.lost.saturating_add(self.left_out)
     }
 
     /// Since when none was lost.
@@ -95,6 +103,16 @@ mod tests {
         assert!(!coverage.update(ms(1_040), 6));
         assert_eq!((coverage.complete_since(), coverage.blind_since()), (ms(40), None));
         assert_eq!(coverage.lost(), 6);
+    }
+
+    #[test]
+    fn what_was_left_out_is_told_and_makes_nobody_blind() {
+        let mut coverage = Coverage::new(ms(10));
+        coverage.update(ms(20), 5);
+        coverage.leave_out(3);
+        assert_eq!(coverage.lost(), 8);
+        assert!(!coverage.update(ms(1_020), 5), "nothing was lost since");
+        assert_eq!(coverage.blind_since(), None);
     }
 
     #[test]

@@ -170,6 +170,11 @@ impl Hub {
         more
     }
 
+    /// Takes in how many runs of its programs the kernel left out so far.
+    pub fn note_left_out(&self, total: u64) {
+        self.state().coverage.leave_out(total);
+    }
+
     /// Takes in whether the canary was heard; if not, since when it is known not to be.
     pub fn note_hearing(&self, now: MonotonicNs, deaf_since: Option<MonotonicNs>) {
         let state = &mut *self.state();

@@ -1,6 +1,7 @@
 //! Loads the programs into the kernel and attaches them.
 
 use std::io;
+use std::os::fd::AsFd as _;
 
 use aya::maps::{HashMap, Map, MapError, PerfEventArray, RingBuf};
 use aya::programs::{BtfTracePoint, ProgramError};
@@ -12,6 +13,7 @@ use super::error::{Lack, StartError};
 use super::filter::{WatchFilter, io_error};
 use super::log::{ToTracing, level_number};
 use super::losses::LossCounters;
+use super::misses::Misses;
 use super::offsets::Offsets;
 use super::options::Options;
 use super::reader::KernelSource;
@@ -100,7 +102,10 @@ pub fn start(options: &Options) -> Result<Kernel, StartError> {
     let log = log
         .inspect_err(|error| warn!(%error, "the programs' own log cannot be read"))
         .ok();
-    let losses = open(&mut programs, "LOSSES", |map| LossCounters::new(map, processors))?;
+    let misses = misses(&programs);
+    let losses = open(&mut programs, "LOSSES", |map| {
+        LossCounters::new(map, processors, misses)
+    })?;
     let doorbells = if doorbells {
         let mut map = open(&mut programs, "DOORBELLS", of_aya(PerfEventArray::try_from))?;
         Doorbell::for_every_processor(&mut map).map_err(StartError::Doorbell)?
@@ -174,6 +179,18 @@ pub(super) fn attach(programs: &mut Ebpf, name: &'static str, btf: &Btf) -> Resu
     let program: &mut BtfTracePoint = program.try_into()?;
     program.load(name, btf)?;
     program.attach().map(|_| ())
+}
+
+/// What the kernel counts of the programs that are loaded.
+fn misses(programs: &Ebpf) -> Misses {
+    let mut misses = Misses::default();
+    let fds = programs.programs().filter_map(|(_, program)| program.fd().ok());
+    for fd in fds {
+        if let Err(error) = misses.add(fd.as_fd()) {
+            warn!(%error, "cannot read /proc/self/fdinfo; runs of a program that the kernel leaves out are not counted");
+        }
+    }
+    misses
 }
 
 /// Takes a map out of the object.

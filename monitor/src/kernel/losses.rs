@@ -7,19 +7,28 @@ use std::sync::atomic::Ordering;
 use aya::maps::Map;
 use obit_ebpf::{LOSS_ROW, Loss};
 
+use super::misses::Misses;
 use super::shared::SharedWords;
 
 const REASONS: usize = Loss::ALL.len();
 
-/// The programs' counters of records not delivered: one row for each processor. Reading them costs no system call, for they
-/// are read before every stalled dial is judged.
+/// What was not delivered. The programs count it themselves, in one row for each processor: reading that costs no system
+/// call, for it is read before every stalled dial is judged. What they could not count, for they did not run, the kernel
+/// tells.
 #[derive(Debug, Clone)]
-pub struct LossCounters(Arc<SharedWords>);
+pub struct LossCounters(Arc<Sources>);
+
+#[derive(Debug)]
+struct Sources {
+    rows: SharedWords,
+    misses: Misses,
+}
 
 impl LossCounters {
-    pub(super) fn new(map: Map, processors: u32) -> io::Result<Self> {
+    pub(super) fn new(map: Map, processors: u32, misses: Misses) -> io::Result<Self> {
         let words = usize::try_from(processors).map_err(io::Error::other)? * LOSS_ROW;
-        SharedWords::new(map, words).map(|words| Self(Arc::new(words)))
+        let rows = SharedWords::new(map, words)?;
+        Ok(Self(Arc::new(Sources { rows, misses })))
     }
 
     /// Records not delivered since the start, for whatever reason.
@@ -28,11 +37,23 @@ impl LossCounters {
         self.by_reason().iter().sum()
     }
 
-    /// The same by reason, indexed by [`Loss`].
+    /// Runs of the programs that the kernel left out anywhere on the node: each may have been a sighting.
+    #[must_use]
+    pub fn left_out(&self) -> u64 {
+        self.0.misses.total()
+    }
+
+    /// For how many programs the kernel counts that; 0 on a kernel before 5.12.
+    #[must_use]
+    pub fn programs_counted(&self) -> usize {
+        self.0.misses.programs()
+    }
+
+    /// [`Self::total`] by reason, indexed by [`Loss`].
     #[must_use]
     pub fn by_reason(&self) -> [u64; REASONS] {
         let mut counts = [0; REASONS];
-        for row in self.0.words().chunks_exact(LOSS_ROW) {
+        for row in self.0.rows.words().chunks_exact(LOSS_ROW) {
             for (count, of_processor) in counts.iter_mut().zip(row) {
                 *count += of_processor.load(Ordering::Acquire);
             }

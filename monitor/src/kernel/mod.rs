@@ -15,6 +15,7 @@ mod lead;
 mod load;
 mod log;
 mod losses;
+mod misses;
 mod netns;
 mod offsets;
 mod options;

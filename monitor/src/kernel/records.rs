@@ -49,6 +49,10 @@ impl Records for KernelRecords {
     fn lost(&self) -> u64 {
         self.losses.total()
     }
+
+    fn left_out(&self) -> u64 {
+        self.losses.left_out()
+    }
 }
 
 impl fmt::Debug for KernelRecords {

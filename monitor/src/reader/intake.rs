@@ -66,7 +66,10 @@ impl<R: Records> Intake<R> {
         self.hub.observe(now, &state.sightings);
         state.sightings.clear();
         self.hub.expire(now);
-        state.loss_check = now + LOSS_CHECK;
+        if now >= state.loss_check {
+            self.hub.note_left_out(state.records.left_out());
+            state.loss_check = now + LOSS_CHECK;
+        }
     }
 }
 

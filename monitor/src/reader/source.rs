@@ -39,6 +39,9 @@ pub trait Records: Send + 'static {
 
     /// How many sightings were lost since the start.
     fn lost(&self) -> u64;
+
+    /// How often the programs did not run since the start, where that is known. Asked for once a second.
+    fn left_out(&self) -> u64;
 }
 
 /// What a thread of the reader does when something may have been seen.

@@ -20,16 +20,21 @@ fn what_a_storm_generates_is_delivered_or_counted_as_lost() {
         ..Options::default()
     };
     let watcher = Watcher::with(&options, &[HERE]);
-    place.run(|| {
-        for _ in 0..DIALS {
-            dial(CLOSED).unwrap_err();
-        }
-    });
-    // Each dial begins and is refused.
-    let generated = 2 * DIALS;
-    let lost = watcher.losses.total();
+    let ring_full = || watcher.losses.by_reason()[obit_ebpf::Loss::RingFull as usize];
+    let mut generated = 0;
+    // Where there is one processor, the reader may keep up with a storm.
+    while ring_full() == 0 && generated < 10 * DIALS {
+        place.run(|| {
+            for _ in 0..DIALS {
+                dial(CLOSED).unwrap_err();
+            }
+        });
+        // Each dial begins and is refused.
+        generated += 2 * DIALS;
+    }
+    let lost = ring_full();
     assert!(lost > 0, "a page was too large for the storm");
-    assert_eq!(lost, watcher.losses.by_reason()[obit_ebpf::Loss::RingFull as usize]);
+    assert_eq!(watcher.losses.total(), lost);
     for _ in 0..generated - lost {
         watcher.next();
     }
@@ -48,4 +53,11 @@ fn in_a_ring_of_the_default_size_a_storm_loses_nothing() {
     });
     assert_eq!(watcher.all(&place).len() as u64, 2 * DIALS);
     assert_eq!(watcher.losses.total(), 0);
+}
+
+#[test]
+fn the_kernel_counts_what_it_leaves_out_of_every_program() {
+    let place = Place::new();
+    let watcher = Watcher::new(&place, &[HERE]);
+    assert_eq!(watcher.losses.programs_counted(), 3);
 }

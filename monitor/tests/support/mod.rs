@@ -233,6 +233,10 @@ impl Records for InjectedRecords {
     fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
+
+    fn left_out(&self) -> u64 {
+        0
+    }
 }
 
 impl Wait for InjectedWait {

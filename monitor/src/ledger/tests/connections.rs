@@ -97,9 +97,17 @@ fn a_connection_given_up_says_nothing_of_who_answered_since_unless_silence_was_m
     let run = |script: &[Sighting]| verdict(&after(script), OWN, 16_000).0;
 
     assert_eq!(run(&[given_up(15_000, 1)]), Verdict::Suspect);
-    assert_eq!(run(&[answered(10, 1), stalled(1_000, 1), given_up(15_000, 1)]), Verdict::Suspect);
+    assert_eq!(
+        run(&[answered(10, 1), stalled(1_000, 1), given_up(15_000, 1)]),
+        Verdict::Suspect
+    );
     // The address was given to another pod.
-    let reused = [answered(10, 1), stalled(1_000, 1), answered(9_000, 2), given_up(15_000, 1)];
+    let reused = [
+        answered(10, 1),
+        stalled(1_000, 1),
+        answered(9_000, 2),
+        given_up(15_000, 1),
+    ];
     assert_eq!(run(&reused), Verdict::Alive);
     let silent_again = [&reused[..3], &[stalled(14_000, 2), given_up(15_000, 1)]].concat();
     assert_eq!(run(&silent_again), Verdict::Suspect);
