@@ -122,13 +122,14 @@ pub async fn bench(args: &BenchArgs) -> anyhow::Result<()> {
         outcomes.extend_from_slice(done);
         Ok(())
     });
-    run.await?;
+    let ended = run.await;
+    // What was measured before a part failed is worth the minutes it took.
     if args.markdown {
         print!("{}", bench::markdown(&outcomes));
     } else if !args.json {
         print!("{}", bench::text(&outcomes));
     }
-    Ok(())
+    ended
 }
 
 /// Checks what the lab needs and removes what dead labs left.

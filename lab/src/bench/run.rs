@@ -62,16 +62,16 @@ pub async fn run(
     settings: &BenchSettings,
     mut done: impl FnMut(&[Outcome]) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    // A trial judges nothing, and so may run beside others.
-    if !settings.trial {
-        ensure_no_other_monitor(None)?;
-    }
     let stage = Stage::build(settings.monitor.clone())?;
     let scale = Scale {
         pairs: settings.pairs,
         trial: settings.trial,
     };
     for part in &settings.parts {
+        // A trial judges nothing, and so may run beside others.
+        if !settings.trial {
+            ensure_no_other_monitor(None)?;
+        }
         let alone = BenchSettings {
             parts: vec![*part],
             ..settings.clone()

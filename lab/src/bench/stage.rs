@@ -125,16 +125,21 @@ pub(super) struct Usage {
     pub(super) cpu_percent: f64,
     /// Resident at the end.
     pub(super) rss_mib: f64,
+    /// Resident at most since it started.
+    pub(super) peak_mib: f64,
 }
 
 impl Meter {
     /// What it took until now.
     #[expect(clippy::cast_precision_loss, reason = "times and sizes of a bench are below 2^53")]
     pub(super) fn read(&self) -> anyhow::Result<Usage> {
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let memory = memory(self.pid)?;
         let elapsed = monotonic_ns().saturating_sub(self.since_ns) as f64 / 1e9;
         Ok(Usage {
             cpu_percent: 100.0 * (cpu_seconds(self.pid)? - self.cpu_seconds) / elapsed,
-            rss_mib: memory(self.pid)?.resident as f64 / f64::from(1 << 20),
+            rss_mib: mib(memory.resident),
+            peak_mib: mib(memory.peak),
         })
     }
 }

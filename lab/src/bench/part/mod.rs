@@ -105,6 +105,7 @@ fn usage(usages: &[Usage]) -> Vec<(&'static str, f64)> {
     let figures = [
         ("monitor_cpu_percent", median(|usage| usage.cpu_percent)),
         ("monitor_rss_mib", median(|usage| usage.rss_mib)),
+        ("monitor_peak_mib", median(|usage| usage.peak_mib)),
     ];
     let known = figures.into_iter().filter_map(|(name, value)| Some((name, value?)));
     known.collect()

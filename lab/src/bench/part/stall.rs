@@ -16,6 +16,9 @@ const STALLS: u32 = 120;
 /// No threshold is shorter, nanoseconds: the monitor's floor.
 const FLOOR_NS: u64 = 20_000_000;
 
+/// No threshold is longer, nanoseconds: the monitor's ceiling.
+const CEILING_NS: u64 = 250_000_000;
+
 pub(super) async fn measure(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<Outcome>> {
     let stalls = scale.of(STALLS).to_string();
     let peer_address = stage.stalling().address.to_string();
@@ -49,6 +52,12 @@ pub(super) async fn measure(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<O
         ensure!(
             stalled.iter().all(|stall| stall.after_ns >= FLOOR_NS),
             "refused: a peer was suspected before any threshold could run out"
+        );
+        // The moment a threshold ran out is the monitor's word; when it was at the latest is not.
+        let threshold = |stall: &Stalled| stall.after_ns.saturating_sub(stall.late_ns);
+        ensure!(
+            stalled.iter().all(|stall| threshold(stall) <= CEILING_NS),
+            "refused: a threshold is said to have run out later than any may"
         );
         let of = |values: fn(&Stalled) -> u64, share| {
             let values: Vec<_> = stalled.iter().map(values).collect();
