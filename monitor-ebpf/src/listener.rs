@@ -14,6 +14,7 @@
 use core::arch::asm;
 
 use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST};
+use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{HashMap, LruHashMap};
 use aya_ebpf::programs::BtfTracePointContext;
@@ -66,6 +67,23 @@ struct Tie {
 /// Connections to watched addresses that were answered, not yet seen to be accepted: the namespace they were dialled from.
 #[map]
 static ANSWERED: LruHashMap<Tie, u64> = LruHashMap::with_max_entries(16_384, 0);
+
+/// A way from a namespace to a watched address and port.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Way {
+    server: [u8; 16],
+    server_port: u64,
+    client_netns: u64,
+}
+
+/// When a connection was last seen at both its ends, by its way. What one connection showed, the next ones would show
+/// again: for [`TIE_AGAIN_NS`] they are not tied.
+#[map]
+static TIED: LruHashMap<Way, u64> = LruHashMap::with_max_entries(4_096, 0);
+
+/// An address that moves to another namespace is found there after this time at the latest.
+const TIE_AGAIN_NS: u64 = 1_000_000_000;
 
 /// The socket's namespace and port, if listeners are looked at there.
 #[inline(always)]
@@ -135,6 +153,17 @@ pub(crate) fn answered(socket: Socket, tcp: TcpSocket, server: [u8; 16]) {
     if !is_wanted(RecordKind::ListenerClosed) {
         return;
     }
+    let netns = socket.netns();
+    let way = Way {
+        server,
+        server_port: u64::from(socket.peer_port()),
+        client_netns: netns,
+    };
+    // SAFETY: an entry of the map, read at once.
+    let tied = TIED.get_ptr(way).map(|at| unsafe { *at });
+    if tied.is_some_and(|at| now().wrapping_sub(at) < TIE_AGAIN_NS) {
+        return;
+    }
     let (Some(client), Some(unacknowledged)) = (socket.local(), tcp.oldest_unacknowledged()) else {
         return;
     };
@@ -146,7 +175,7 @@ pub(crate) fn answered(socket: Socket, tcp: TcpSocket, server: [u8; 16]) {
         // The SYN took one.
         isn: unacknowledged.wrapping_sub(1),
     };
-    if ANSWERED.insert(tie, socket.netns(), 0).is_err() {
+    if ANSWERED.insert(tie, netns, 0).is_err() {
         lost(Loss::TableFull);
     }
 }
@@ -154,11 +183,12 @@ pub(crate) fn answered(socket: Socket, tcp: TcpSocket, server: [u8; 16]) {
 /// A connection was accepted.
 #[inline(always)]
 pub(crate) fn accepted(context: &BtfTracePointContext, socket: Socket) {
-    let Some(port) = port_of(socket) else { return };
     let Some(address) = socket.local() else { return };
+    // First what rules most connections out.
     if !is_watched(&address) {
         return;
     }
+    let Some(port) = port_of(socket) else { return };
     let [netns, number] = port;
     let unknown = Port {
         counted: 0,
@@ -190,6 +220,14 @@ pub(crate) fn accepted(context: &BtfTracePointContext, socket: Socket) {
     let Some(dialled_from) = dialled_from else { return };
     // Gone already if the map was short of room.
     let _ = ANSWERED.remove(tie);
+    let way = Way {
+        server: address,
+        server_port: number,
+        client_netns: dialled_from,
+    };
+    if TIED.insert(way, now(), 0).is_err() {
+        lost(Loss::TableFull);
+    }
     if dialled_from != netns {
         reached(context, socket, port, address);
     }
@@ -210,6 +248,13 @@ fn reached(context: &BtfTracePointContext, socket: Socket, port: [u64; 2], addre
         }
         emit_local(context, RecordKind::Home, socket);
     }
+}
+
+/// `CLOCK_MONOTONIC`, nanoseconds.
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: plain reading of a clock.
+    unsafe { bpf_ktime_get_ns() }
 }
 
 /// Changes the number of counted listeners, whoever else changes it.
