@@ -150,6 +150,25 @@ fn take<const N: usize>(bytes: &[u8]) -> Option<([u8; N], &[u8])> {
     bytes.split_first_chunk().map(|(first, rest)| (*first, rest))
 }
 
+/// How many bits the sketch of the watch filter has.
+///
+/// Most sockets' peers are watched by nobody. A bit that is not set says so for a fraction of what a look-up in the filter
+/// itself costs; one that is set says nothing.
+pub const SKETCH_BITS: u32 = 1 << 16;
+
+/// The bit of the sketch that is set while an address, or another one with the same bit, is watched.
+#[inline(always)]
+#[must_use]
+pub const fn sketch_bit(address: &[u8; 16]) -> u32 {
+    let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3] = *address;
+    let folded = u32::from_ne_bytes([a0, a1, a2, a3])
+        ^ u32::from_ne_bytes([b0, b1, b2, b3])
+        ^ u32::from_ne_bytes([c0, c1, c2, c3])
+        ^ u32::from_ne_bytes([d0, d1, d2, d3]);
+    // Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4): the upper bits depend on all of the address.
+    folded.wrapping_mul(0x9e37_79b1) >> (32 - SKETCH_BITS.trailing_zeros())
+}
+
 /// The size of a record in the ring buffer, bytes.
 pub const RECORD_BYTES: usize = size_of::<Record>();
 

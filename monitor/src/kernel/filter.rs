@@ -1,17 +1,25 @@
-//! The watch filter: which peers the programs look at. Everything else ends in the kernel after one look-up.
+//! The watch filter: which peers the programs look at. Everything else ends in the kernel, mostly at a look at one bit.
 
 use std::io;
 use std::net::IpAddr;
 
 use aya::maps::{HashMap, MapData, MapError};
 
+use super::sketch::Sketch;
+
 /// The peers the programs look at, by address. Up to 65 536.
 #[derive(Debug)]
-pub struct WatchFilter(HashMap<MapData, [u8; 16], u8>);
+pub struct WatchFilter {
+    watched: HashMap<MapData, [u8; 16], u8>,
+    sketch: Sketch,
+}
+
+/// Only where there is none (`linux/bpf.h`).
+const BPF_NOEXIST: u64 = 1;
 
 impl WatchFilter {
-    pub(super) fn new(map: HashMap<MapData, [u8; 16], u8>) -> Self {
-        Self(map)
+    pub(super) fn new(watched: HashMap<MapData, [u8; 16], u8>, sketch: Sketch) -> Self {
+        Self { watched, sketch }
     }
 
     /// Whether a peer is looked at.
@@ -19,7 +27,7 @@ impl WatchFilter {
     /// # Errors
     /// What the kernel said.
     pub fn contains(&self, ip: IpAddr) -> io::Result<bool> {
-        match self.0.get(&key(ip), 0).map_err(io_error) {
+        match self.watched.get(&key(ip), 0).map_err(io_error) {
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
             result => result.map(|_| true),
         }
@@ -30,13 +38,18 @@ impl WatchFilter {
     /// # Errors
     /// `QuotaExceeded` when the filter is full; otherwise what the kernel said.
     pub fn insert(&mut self, ip: IpAddr) -> io::Result<()> {
-        self.0.insert(key(ip), 1, 0).map_err(|error| {
-            let error = io_error(error);
-            if error.raw_os_error() == Some(libc::E2BIG) {
-                return io::Error::new(io::ErrorKind::QuotaExceeded, "the watch filter is full");
+        let key = key(ip);
+        match self.watched.insert(key, 1, BPF_NOEXIST).map_err(io_error) {
+            Ok(()) => {
+                self.sketch.add(&key);
+                Ok(())
             }
-            error
-        })
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EEXIST) => Ok(()),
+                Some(libc::E2BIG) => Err(io::Error::new(io::ErrorKind::QuotaExceeded, "the watch filter is full")),
+                _ => Err(error),
+            },
+        }
     }
 
     /// Looks away from a peer. One that was not watched stays so.
@@ -44,9 +57,14 @@ impl WatchFilter {
     /// # Errors
     /// What the kernel said.
     pub fn remove(&mut self, ip: IpAddr) -> io::Result<()> {
-        match self.0.remove(&key(ip)).map_err(io_error) {
+        let key = key(ip);
+        match self.watched.remove(&key).map_err(io_error) {
+            Ok(()) => {
+                self.sketch.remove(&key);
+                Ok(())
+            }
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
-            result => result,
+            Err(error) => Err(error),
         }
     }
 }

@@ -20,6 +20,7 @@ use super::reader::KernelSource;
 use super::records::KernelRecords;
 use super::shared::SharedWords;
 use super::signal::{Signal, kinds_wanted, signals};
+use super::sketch::{self, Sketch};
 use super::{Kernel, preflight};
 use crate::priority;
 
@@ -114,7 +115,7 @@ pub fn start(options: &Options) -> Result<Kernel, StartError> {
     };
     Ok(Kernel {
         signals,
-        filter: WatchFilter::new(open(&mut programs, "WATCHED", of_aya(HashMap::try_from))?),
+        filter: filter(&mut programs)?,
         losses: losses.clone(),
         source: KernelSource {
             records: KernelRecords {
@@ -179,6 +180,13 @@ pub(super) fn attach(programs: &mut Ebpf, name: &'static str, btf: &Btf) -> Resu
     let program: &mut BtfTracePoint = program.try_into()?;
     program.load(name, btf)?;
     program.attach().map(|_| ())
+}
+
+/// The watch filter of programs whose maps are there, empty.
+pub(super) fn filter(programs: &mut Ebpf) -> Result<WatchFilter, StartError> {
+    let watched = open(programs, "WATCHED", of_aya(HashMap::try_from))?;
+    let sketch = open(programs, "SKETCH", |map| SharedWords::new(map, sketch::WORDS))?;
+    Ok(WatchFilter::new(watched, Sketch::new(sketch)))
 }
 
 /// What the kernel counts of the programs that are loaded.

@@ -25,6 +25,7 @@ mod reader;
 mod records;
 mod shared;
 mod signal;
+mod sketch;
 mod trial;
 
 pub use self::btf::BtfError;

@@ -2,14 +2,14 @@
 
 use std::io;
 
-use aya::maps::{HashMap, PerfEventArray};
+use aya::maps::PerfEventArray;
 use aya::programs::ProgramError;
 use aya::{Btf, Ebpf};
 
 use super::doorbell::Doorbell;
 use super::error::StartError;
 use super::filter::WatchFilter;
-use super::load::{HOOKS, attach, load, of_aya, open, possible_processors};
+use super::load::{HOOKS, attach, filter, load, of_aya, open, possible_processors};
 use super::offsets::Offsets;
 use super::options::Options;
 use super::signal::{Signal, signals};
@@ -48,7 +48,7 @@ pub fn try_out() -> Result<Trial, StartError> {
     Ok(Trial {
         hooks: hooks.into(),
         doorbells,
-        filter: WatchFilter::new(open(&mut programs, "WATCHED", of_aya(HashMap::try_from))?),
+        filter: filter(&mut programs)?,
         _programs: programs,
     })
 }
