@@ -45,7 +45,7 @@ async fn answer(pool: &Pool, head: &Parts, payload: &Payload, grpc: bool) -> Res
         repeats: 0,
     };
     loop {
-        let slot = pool.slot(&tried).await?;
+        let slot = pool.slot(head, &tried).await?;
         let (fate, error) = match attempt(&slot, head, payload).await {
             Ok(response) => return Ok(Body::wrap(response, slot, &head.method, grpc)),
             Err(failure) => failure,

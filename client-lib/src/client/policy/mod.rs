@@ -1,49 +1,80 @@
 //! Between the rotation and the call: which of the endpoints in rotation gets the next call. Pure; lock-free.
+//!
+//! # Choosing a policy
+//!
+//! | policy | a pick costs | take it when |
+//! |---|---|---|
+//! | [`RoundRobin`] (default) | one shared counter | calls cost alike and endpoints are alike: the evenest split there is |
+//! | [`TwoChoices`] | two looks | calls differ in cost, or endpoints in speed |
+//!
+//! Every policy honours the [weight](super::resolve::Endpoint::weight) of an endpoint. With weights that differ, a pick
+//! also looks its endpoint up by bisection, in `O(log n)`.
 
+mod call;
+mod candidate;
+mod load;
 mod round_robin;
+mod shares;
 mod two_choices;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
+use tokio::time::Instant;
+
+pub use call::{Call, Environment};
+pub use candidate::Candidate;
+pub(crate) use load::Load;
 pub use round_robin::RoundRobin;
 pub use two_choices::TwoChoices;
 
-/// What a [`Policy`] may know of the endpoints in rotation. Indices are stable only within one pick.
-pub trait Candidates {
-    /// How many endpoints are in rotation; never 0 while a policy is asked.
-    fn len(&self) -> usize;
-
-    /// How many calls endpoint `index` (below [`len`](Self::len)) is serving for this client right now.
-    fn in_flight(&self, index: usize) -> usize;
-
-    /// Whether nobody is in rotation.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
+/// How a client shares its calls out among its endpoints.
+///
+/// What follows from the set of endpoints alone is worked out once for each set, in [`prepare`](Self::prepare); what is
+/// left for the call is in the [`Picker`].
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use obit::policy::{Call, Candidate, Picker, Policy};
+/// use tokio::time::Instant;
+///
+/// /// The first endpoint that can take the call, in the order of their addresses: one serves, the others stand by.
+/// #[derive(Debug)]
+/// struct Standby;
+///
+/// impl Policy for Standby {
+///     fn prepare(&self, candidates: Arc<[Candidate]>, _: Instant) -> Box<dyn Picker> {
+///         Box::new(InOrder(candidates))
+///     }
+/// }
+///
+/// #[derive(Debug)]
+/// struct InOrder(Arc<[Candidate]>);
+///
+/// impl Picker for InOrder {
+///     fn pick(&self, call: &Call<'_>) -> usize {
+///         self.0.iter().position(|candidate| call.suits(candidate)).unwrap_or(0)
+///     }
+/// }
+///
+/// let client = obit::Client::builder("http://shop.default.svc").policy(Standby);
+/// ```
+pub trait Policy: Debug + Send + Sync + 'static {
+    /// Gets ready for a new rotation: `candidates`, never none, ordered by address, as of `now`. Called under a lock,
+    /// whenever an endpoint comes into rotation, leaves it, or changes its weight or zone.
+    fn prepare(&self, candidates: Arc<[Candidate]>, now: Instant) -> Box<dyn Picker>;
 }
 
-/// Chooses an endpoint for a call. Called once or twice for each call, from many threads at once: keep it short and
-/// lock-free. When the chosen endpoint has no free stream, or failed this very call before, the client goes on to the
-/// next free one.
-pub trait Policy: Debug + Send + Sync + 'static {
-    /// The index of the endpoint to use. An index out of range is taken modulo [`Candidates::len`].
-    fn pick(&self, candidates: &dyn Candidates) -> usize;
+/// A policy at work on one rotation.
+pub trait Picker: Debug + Send + Sync + 'static {
+    /// The index, among the candidates it was prepared with, of the endpoint to use; taken modulo their number.
+    ///
+    /// Called once or twice for each attempt, from many threads at once: keep it short and lock-free, and do not allocate.
+    /// When the chosen endpoint does not [suit](Call::suits) the call, the client asks once more and then goes on to the
+    /// next one that does.
+    fn pick(&self, call: &Call<'_>) -> usize;
 }
 
 #[cfg(test)]
-pub(crate) mod fixture {
-    use super::Candidates;
-
-    /// Endpoints with so many calls in flight.
-    pub(crate) struct Loads(pub(crate) Vec<usize>);
-
-    impl Candidates for Loads {
-        fn len(&self) -> usize {
-            self.0.len()
-        }
-
-        fn in_flight(&self, index: usize) -> usize {
-            self.0[index]
-        }
-    }
-}
+pub(crate) mod fixture;

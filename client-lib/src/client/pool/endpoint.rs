@@ -16,7 +16,6 @@ use super::roster::Tenure;
 use super::watchdog::silence;
 use crate::PeerDead;
 use crate::client::event::{Cause, Phase};
-use crate::client::policy::Candidates as _;
 use crate::clock;
 use crate::connection::{self, ConnectionHandle};
 use crate::feed::PeerWatch;

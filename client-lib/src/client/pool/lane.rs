@@ -1,7 +1,7 @@
 //! One HTTP/2 connection as calls see it: a sender, a gauge of free streams, and who is in flight.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{Request, Response};
@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 use super::queue::Queue;
 use crate::client::Error;
 use crate::client::call::Outbound;
+use crate::client::policy::Load;
 use crate::connection::ConnectionHandle;
 
 /// How far a connection has come. Only ever goes forward.
@@ -30,7 +31,7 @@ pub(crate) enum Stage {
 /// What the connection's driver tells the pool.
 #[derive(Debug)]
 pub(crate) struct Gauge {
-    limit: AtomicUsize,
+    load: Arc<Load>,
     open: AtomicBool,
     stage: watch::Sender<Stage>,
     queue: Arc<Queue>,
@@ -39,7 +40,7 @@ pub(crate) struct Gauge {
 impl Gauge {
     pub(crate) fn new(queue: Arc<Queue>) -> Self {
         Self {
-            limit: AtomicUsize::new(0),
+            load: Arc::new(Load::closed()),
             open: AtomicBool::new(true),
             stage: watch::Sender::new(Stage::Opening),
             queue,
@@ -48,11 +49,11 @@ impl Gauge {
 
     /// The peer takes `limit` streams at once; 0 until its SETTINGS came.
     pub(crate) fn limit(&self, limit: usize) {
-        let before = self.limit.load(Ordering::Relaxed);
+        let before = self.load.limit();
         if before == limit {
             return;
         }
-        self.limit.store(limit, Ordering::SeqCst);
+        self.load.set_limit(limit);
         self.reach(Stage::Open);
         if limit > before {
             self.queue.many_free();
@@ -92,7 +93,6 @@ pub(crate) struct Lane {
     /// channel, neither sent nor handed back, for as long as a sender lives: then its call would hang for ever.
     sender: Mutex<Option<SendRequest<Outbound>>>,
     gauge: Arc<Gauge>,
-    in_flight: AtomicUsize,
     /// Whether a call was ever answered.
     served: AtomicBool,
     /// Told when the first call comes to an idle connection.
@@ -113,7 +113,6 @@ impl Lane {
             peer,
             sender: Mutex::new(Some(sender)),
             gauge,
-            in_flight: AtomicUsize::new(0),
             served: AtomicBool::new(false),
             busy: Notify::new(),
             idle: Notify::new(),
@@ -163,7 +162,12 @@ impl Lane {
     }
 
     pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::SeqCst)
+        self.gauge.load.in_flight()
+    }
+
+    /// What it carries, for policies.
+    pub(crate) fn load(&self) -> &Arc<Load> {
+        &self.gauge.load
     }
 }
 
@@ -187,18 +191,12 @@ impl Slot {
         if !lane.gauge.open.load(Ordering::SeqCst) || lane.handle.kill_switch().is_killed() {
             return None;
         }
-        let limit = lane.gauge.limit.load(Ordering::SeqCst);
-        lane.in_flight
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |taken| {
-                (taken < limit).then_some(taken + 1)
-            })
-            .ok()
-            .map(|before| {
-                if before == 0 {
-                    lane.busy.notify_one();
-                }
-                Self(lane.clone())
-            })
+        lane.gauge.load.begin().map(|before| {
+            if before == 0 {
+                lane.busy.notify_one();
+            }
+            Self(lane.clone())
+        })
     }
 
     pub(crate) fn peer(&self) -> SocketAddr {
@@ -246,7 +244,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if self.0.in_flight.fetch_sub(1, Ordering::SeqCst) == 1 && !self.0.gauge.open.load(Ordering::SeqCst) {
+        if self.0.gauge.load.end() == 0 && !self.0.gauge.open.load(Ordering::SeqCst) {
             self.0.idle.notify_one();
         }
         self.0.gauge.queue.one_free();
@@ -255,6 +253,7 @@ impl Drop for Slot {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
     use std::time::Duration;
 
     use bytes::Bytes;

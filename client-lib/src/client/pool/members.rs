@@ -1,6 +1,7 @@
 //! From the resolver's sets to endpoint tasks: one starts for each address that appears, one ends for each that goes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use super::Pool;
 use super::confirm::Confirm;
 use super::endpoint::{self, drain};
 use crate::client::error::Trouble;
-use crate::client::resolve::{Resolve, Sets, Update};
+use crate::client::resolve::{Endpoint, Resolve, Sets, Update};
 
 /// Runs the resolver and the endpoint tasks until dropped; with it they all end. Calls in flight go on.
 pub(crate) async fn govern(pool: Arc<Pool>, resolver: Box<dyn Resolve>) {
@@ -22,23 +23,24 @@ pub(crate) async fn govern(pool: Arc<Pool>, resolver: Box<dyn Resolve>) {
     while let Some(update) = sets.recv().await {
         match update {
             Update::Endpoints(endpoints) => {
-                let named: HashSet<SocketAddr> = endpoints
-                    .iter()
-                    .map(|endpoint| obit_protocol::normalise(endpoint.address()))
-                    .collect();
+                let named = named(endpoints);
                 for peer in members
                     .keys()
-                    .filter(|peer| !named.contains(*peer))
+                    .filter(|peer| !named.contains_key(*peer))
                     .copied()
                     .collect::<Vec<_>>()
                 {
                     end(&pool, peer, members.remove(&peer));
                 }
-                for peer in named {
-                    members.entry(peer).or_insert_with(|| {
-                        let tenure = pool.join(peer);
-                        tasks.spawn(endpoint::Endpoint::new(pool.clone(), peer, tenure).live())
-                    });
+                for (peer, endpoint) in named {
+                    match members.entry(peer) {
+                        Entry::Occupied(_) => pool.redescribe(endpoint),
+                        Entry::Vacant(place) => {
+                            let tenure = pool.join(endpoint);
+                            let life = endpoint::Endpoint::new(pool.clone(), peer, tenure).live();
+                            place.insert(tasks.spawn(life));
+                        }
+                    }
                 }
             }
             // The endpoints known stay: an old address may still serve, no address never does.
@@ -50,6 +52,12 @@ pub(crate) async fn govern(pool: Arc<Pool>, resolver: Box<dyn Resolve>) {
     }
     // The resolver has said its last word (a fixed list, for one); the endpoints live on.
     while tasks.join_next().await.is_some() {}
+}
+
+/// By address; what is said last of one counts.
+fn named(endpoints: Vec<Endpoint>) -> HashMap<SocketAddr, Endpoint> {
+    let normalised = endpoints.into_iter().map(Endpoint::normalised);
+    normalised.map(|endpoint| (endpoint.address(), endpoint)).collect()
 }
 
 fn end(pool: &Arc<Pool>, peer: SocketAddr, task: Option<tokio::task::AbortHandle>) {

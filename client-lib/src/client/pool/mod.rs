@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
@@ -32,7 +33,7 @@ pub(crate) use tried::Tried;
 use super::call::Classifier;
 use super::error::Trouble;
 use super::event::{EndpointEvent, EndpointStatus};
-use super::policy::{Candidates, Policy};
+use super::policy::{Call, Environment, Policy};
 use super::retry::Budget;
 use super::{Error, RetryBudget};
 use crate::clock;
@@ -42,6 +43,20 @@ use handshakes::Handshakes;
 use queue::Queue;
 use roster::Roster;
 use rotation::Rotation;
+
+/// What policies are not to have of their own.
+struct Outside;
+
+impl Environment for Outside {
+    fn now(&self) -> Instant {
+        clock::now()
+    }
+
+    /// From a generator of this thread, so that threads share nothing.
+    fn random(&self) -> u64 {
+        fastrand::u64(..)
+    }
+}
 
 /// How many endpoint events a slow listener may lag behind before it misses some.
 const EVENTS_KEPT: usize = 1024;
@@ -131,10 +146,10 @@ impl Pool {
     }
 
     /// A stream for a call, not of an endpoint in `tried` while there is another. Waits in the queue when none is free.
-    pub(crate) async fn slot(&self, tried: &Tried) -> Result<Slot, Error> {
+    pub(crate) async fn slot(&self, head: &Parts, tried: &Tried) -> Result<Slot, Error> {
         // Nobody overtakes those who wait.
         if self.queue.waiting() == 0
-            && let Some(slot) = self.free_slot(tried)
+            && let Some(slot) = self.free_slot(head, tried)
         {
             return Ok(slot);
         }
@@ -146,7 +161,7 @@ impl Pool {
             self.demand.notify_waiters();
         }
         let deadline = self.queue.deadline();
-        match tokio::time::timeout(deadline, place.until(|| self.free_slot(tried))).await {
+        match tokio::time::timeout(deadline, place.until(|| self.free_slot(head, tried))).await {
             Ok(slot) => Ok(slot),
             Err(_) if self.rotation.load().is_empty() => Err(Error::NoEndpoint {
                 waited: deadline,
@@ -159,16 +174,17 @@ impl Pool {
         }
     }
 
-    fn free_slot(&self, tried: &Tried) -> Option<Slot> {
+    fn free_slot(&self, head: &Parts, tried: &Tried) -> Option<Slot> {
         let rotation = self.rotation.load();
         let lanes = rotation.lanes();
         if lanes.is_empty() {
             return None;
         }
+        let call = Call::new(head, &Outside).after(tried.peers());
         let mut choice = 0;
         // Twice, so that the share of an endpoint that is full or tried falls to its neighbour only when two in a row are.
         for _ in 0..2 {
-            choice = self.settings.policy.pick(&**rotation) % lanes.len();
+            choice = rotation.pick(&call);
             let lane = &lanes[choice];
             if !tried.contains(lane.peer())
                 && let Some(slot) = Slot::of(lane)

@@ -7,10 +7,11 @@ use std::sync::{Arc, PoisonError};
 use tokio::time::Instant;
 
 use super::lane::Lane;
-use super::rotation::{Rotation, Standing};
+use super::rotation::{Connected, Rotation, Standing};
 use super::{Pool, Trouble};
 use crate::client::event::{Cause, EndpointEvent, EndpointStatus, Phase};
-use crate::client::policy::Candidates;
+use crate::client::policy::Policy;
+use crate::client::resolve::Endpoint;
 use crate::clock;
 
 /// Tells one stay of an address in the roster from a later one of the same address.
@@ -23,6 +24,9 @@ struct Entry {
     phase: Phase,
     cause: Cause,
     since: Instant,
+    endpoint: Endpoint,
+    /// Since when it serves; gone with an eviction.
+    serving_since: Option<Instant>,
     lane: Option<Arc<Lane>>,
 }
 
@@ -44,27 +48,29 @@ impl Roster {
         self.entries.iter().map(status).collect()
     }
 
-    fn rotation(&self) -> Rotation {
-        let connected: Vec<_> = self
-            .entries
-            .values()
-            .filter_map(|entry| {
-                let standing = match entry.phase {
-                    Phase::Ready => Standing::Ready,
-                    Phase::Suspect => Standing::Suspect,
-                    Phase::Draining => Standing::Draining,
-                    _ => return None,
-                };
-                Some((standing, entry.lane.clone()?))
+    fn rotation(&self, policy: &dyn Policy, now: Instant) -> Rotation {
+        let connected = self.entries.values().filter_map(|entry| {
+            let standing = match entry.phase {
+                Phase::Ready => Standing::Ready,
+                Phase::Suspect => Standing::Suspect,
+                Phase::Draining => Standing::Draining,
+                _ => return None,
+            };
+            Some(Connected {
+                standing,
+                endpoint: &entry.endpoint,
+                since: entry.serving_since.unwrap_or(entry.since),
+                lane: entry.lane.as_ref()?,
             })
-            .collect();
-        Rotation::of(&connected, self.entries.len())
+        });
+        Rotation::of(connected.collect(), self.entries.len(), policy, now)
     }
 }
 
 impl Pool {
     /// A new endpoint.
-    pub(super) fn join(&self, peer: SocketAddr) -> Tenure {
+    pub(super) fn join(&self, endpoint: Endpoint) -> Tenure {
+        let now = clock::now();
         let mut roster = self.roster();
         roster.tenures += 1;
         let tenure = Tenure(roster.tenures);
@@ -72,20 +78,34 @@ impl Pool {
             tenure,
             phase: Phase::Idle,
             cause: Cause::Resolved,
-            since: clock::now(),
+            since: now,
+            serving_since: None,
             lane: None,
+            endpoint,
         };
-        roster.entries.insert(peer, entry);
-        self.cut(&roster);
+        roster.entries.insert(entry.endpoint.address(), entry);
+        self.cut(&roster, now);
         tenure
+    }
+
+    /// The resolver says something else of an endpoint than before. Its connection stays.
+    pub(super) fn redescribe(&self, endpoint: Endpoint) {
+        let mut roster = self.roster();
+        if let Some(entry) = roster.entries.get_mut(&endpoint.address())
+            && entry.endpoint != endpoint
+        {
+            entry.endpoint = endpoint;
+            self.cut(&roster, clock::now());
+        }
     }
 
     /// The endpoint is no longer named; its connection, if it has one, is returned.
     pub(super) fn leave(&self, peer: SocketAddr) -> Option<Arc<Lane>> {
         let mut roster = self.roster();
         let entry = roster.entries.remove(&peer)?;
-        self.cut(&roster);
-        self.tell(peer, entry.phase, Phase::Removed, Cause::Removed, clock::now());
+        let now = clock::now();
+        self.cut(&roster, now);
+        self.tell(peer, entry.phase, Phase::Removed, Cause::Removed, now);
         entry.lane
     }
 
@@ -99,10 +119,15 @@ impl Pool {
         let from = std::mem::replace(&mut entry.phase, phase);
         entry.cause = cause;
         entry.since = now;
+        match phase {
+            Phase::Ready => entry.serving_since = entry.serving_since.or(Some(now)),
+            Phase::Evicted => entry.serving_since = None,
+            _ => {}
+        }
         entry.lane = lane;
         let routed = |phase| matches!(phase, Phase::Ready | Phase::Suspect | Phase::Draining);
         if routed(from) || routed(phase) {
-            self.cut(&roster);
+            self.cut(&roster, now);
         }
         self.tell(peer, from, phase, cause, now);
         drop(roster);
@@ -120,8 +145,8 @@ impl Pool {
         }
     }
 
-    fn cut(&self, roster: &Roster) {
-        let rotation = roster.rotation();
+    fn cut(&self, roster: &Roster, now: Instant) {
+        let rotation = roster.rotation(&*self.settings.policy, now);
         let empty = rotation.is_empty();
         self.rotation.store(Arc::new(rotation));
         if empty {

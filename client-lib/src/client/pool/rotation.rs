@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::lane::Lane;
-use crate::client::policy::Candidates;
+use crate::client::policy::{Call, Candidate, Picker, Policy};
+use crate::client::resolve::Endpoint;
 
 /// What the pool thinks of an endpoint that has a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,35 +33,52 @@ pub(crate) fn worst_taken(connected: &[Standing], known: usize) -> Standing {
     }
 }
 
-/// A snapshot of the connections that take calls. Never changed, only replaced.
+/// An endpoint that has a connection.
+#[derive(Debug)]
+pub(crate) struct Connected<'a> {
+    pub(crate) standing: Standing,
+    pub(crate) endpoint: &'a Endpoint,
+    /// When it became ready, for the first time or after an eviction.
+    pub(crate) since: Instant,
+    pub(crate) lane: &'a Arc<Lane>,
+}
+
+/// A snapshot of the connections that take calls, and the policy prepared for it. Never changed, only replaced.
 #[derive(Debug, Default)]
 pub(crate) struct Rotation {
     lanes: Box<[Arc<Lane>]>,
+    /// `None` while there is nobody to pick.
+    picker: Option<Box<dyn Picker>>,
 }
 
 impl Rotation {
     /// `connected`: the endpoints that have a connection; `known`: how many endpoints there are at all.
-    pub(crate) fn of(connected: &[(Standing, Arc<Lane>)], known: usize) -> Self {
-        let standings: Vec<_> = connected.iter().map(|(standing, _)| *standing).collect();
+    pub(crate) fn of(mut connected: Vec<Connected<'_>>, known: usize, policy: &dyn Policy, now: Instant) -> Self {
+        let standings: Vec<_> = connected.iter().map(|one| one.standing).collect();
         let worst = worst_taken(&standings, known);
-        let taken = connected.iter().filter(|(standing, _)| *standing <= worst);
-        Self {
-            lanes: taken.map(|(_, lane)| lane.clone()).collect(),
+        connected.retain(|one| one.standing <= worst);
+        if connected.iter().any(|one| one.endpoint.weight() > 0) {
+            connected.retain(|one| one.endpoint.weight() > 0);
         }
+        let candidate = |one: &Connected<'_>| Candidate::of(one.endpoint, one.since, one.lane.load().clone());
+        let candidates: Arc<[_]> = connected.iter().map(candidate).collect();
+        Self {
+            lanes: connected.iter().map(|one| one.lane.clone()).collect(),
+            picker: (!candidates.is_empty()).then(|| policy.prepare(candidates, now)),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+
+    /// The index of the lane to use, of which there is one.
+    pub(crate) fn pick(&self, call: &Call<'_>) -> usize {
+        self.picker.as_ref().map_or(0, |picker| picker.pick(call)) % self.lanes.len().max(1)
     }
 
     pub(crate) fn lanes(&self) -> &[Arc<Lane>] {
         &self.lanes
-    }
-}
-
-impl Candidates for Rotation {
-    fn len(&self) -> usize {
-        self.lanes.len()
-    }
-
-    fn in_flight(&self, index: usize) -> usize {
-        self.lanes.get(index).map_or(0, |lane| lane.in_flight())
     }
 }
 

@@ -16,4 +16,8 @@ impl Tried {
     pub(crate) fn contains(&self, peer: SocketAddr) -> bool {
         self.0.contains(&peer)
     }
+
+    pub(crate) fn peers(&self) -> &[SocketAddr] {
+        &self.0
+    }
 }

@@ -15,24 +15,72 @@ use tokio::sync::{Notify, mpsc};
 pub use dns::{Dns, DnsError};
 pub use fixed::Fixed;
 
-/// One address that serves. More will be said of endpoints later (zone, weight): build it with [`Endpoint::new`].
+/// One address that serves, and what its resolver knows of it.
+///
+/// ```
+/// use obit::resolve::Endpoint;
+///
+/// let endpoint = Endpoint::new("10.0.0.7:50051".parse().unwrap()).with_weight(2).with_zone("eu-1a");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Endpoint {
     address: SocketAddr,
+    weight: u32,
+    zone: Option<Arc<str>>,
 }
 
 impl Endpoint {
     /// An endpoint at `address`.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
-        Self { address }
+        Self {
+            address,
+            weight: 1,
+            zone: None,
+        }
+    }
+
+    /// How large its share of the calls is, in relation to the others'. Default: 1. An endpoint of weight 0 is connected
+    /// to, and takes nothing unless nobody else is in rotation.
+    #[must_use]
+    pub fn with_weight(self, weight: u32) -> Self {
+        Self { weight, ..self }
+    }
+
+    /// Where it runs. Default: not known.
+    #[must_use]
+    pub fn with_zone(self, zone: impl Into<Arc<str>>) -> Self {
+        Self {
+            zone: Some(zone.into()),
+            ..self
+        }
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its share of the calls, in relation to the others'.
+    #[must_use]
+    pub fn weight(&self) -> u32 {
+        self.weight
+    }
+
+    /// Where it runs, where that is known.
+    #[must_use]
+    pub fn zone(&self) -> Option<&Arc<str>> {
+        self.zone.as_ref()
+    }
+
+    /// The same with its address in the form in which the client compares addresses: v4 where v6 only wraps it.
+    pub(crate) fn normalised(self) -> Self {
+        Self {
+            address: obit_protocol::normalise(self.address),
+            ..self
+        }
     }
 }
 
@@ -94,7 +142,8 @@ impl Sets {
         Self { updates, trouble }
     }
 
-    /// These are the endpoints, all of them. Those named before and not now leave: their calls in flight are drained.
+    /// These are the endpoints, all of them. Those named before and not now leave: their calls in flight are drained. One
+    /// whose weight or zone changed keeps its connection.
     pub async fn publish(&mut self, endpoints: Vec<Endpoint>) {
         // Nobody listening: the client is gone, and this future with it.
         let _ = self.updates.send(Update::Endpoints(endpoints)).await;

@@ -1,0 +1,97 @@
+//! What a policy may know of an endpoint in rotation.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::Load;
+use crate::client::resolve::Endpoint;
+
+/// An endpoint in rotation. Cheap to clone; clones see the same calls in flight.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    address: SocketAddr,
+    weight: u32,
+    pub(super) load: Arc<Load>,
+    zone: Option<Arc<str>>,
+    since: Instant,
+}
+
+impl Candidate {
+    /// `endpoint`, without calls, in rotation since `since`. For tests of policies: the client makes its own.
+    #[must_use]
+    pub fn new(endpoint: &Endpoint, since: Instant) -> Self {
+        Self::of(endpoint, since, Arc::default())
+    }
+
+    pub(crate) fn of(endpoint: &Endpoint, since: Instant, load: Arc<Load>) -> Self {
+        Self {
+            address: endpoint.address(),
+            weight: endpoint.weight(),
+            load,
+            zone: endpoint.zone().cloned(),
+            since,
+        }
+    }
+
+    /// The same endpoint with this many calls in flight. For tests of policies.
+    #[must_use]
+    pub fn serving(self, calls: usize) -> Self {
+        Self {
+            load: Arc::new(Load::serving(calls)),
+            ..self
+        }
+    }
+
+    /// The same endpoint with another weight, as policies that wrap others show it to them.
+    #[must_use]
+    pub fn weighing(self, weight: u32) -> Self {
+        Self { weight, ..self }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its share of the calls in relation to the others', at least 1.
+    ///
+    /// The resolver's 0 means "nothing unless nobody else": such an endpoint is no candidate, or one among its like.
+    #[must_use]
+    pub fn weight(&self) -> u32 {
+        self.weight.max(1)
+    }
+
+    /// Where it runs, as far as the resolver knows.
+    #[must_use]
+    pub fn zone(&self) -> Option<&str> {
+        self.zone.as_deref()
+    }
+
+    /// When it came into rotation, for the first time or after an eviction.
+    #[must_use]
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// How many calls it is serving for this client right now.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.load.in_flight()
+    }
+
+    /// Whether all the streams it grants are taken.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.load.is_full()
+    }
+
+    /// Whether it carries less than `other`, each in relation to its weight.
+    #[must_use]
+    pub(crate) fn less_busy_than(&self, other: &Self) -> bool {
+        let busy = |load: usize, weight: u32| (load as u64).saturating_mul(weight.into());
+        busy(self.in_flight(), other.weight()) < busy(other.in_flight(), self.weight())
+    }
+}

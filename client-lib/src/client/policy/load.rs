@@ -1,0 +1,68 @@
+//! What one connection carries: written by calls as they come and go, read by policies.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The streams of a connection.
+#[derive(Debug)]
+pub(crate) struct Load {
+    in_flight: AtomicUsize,
+    /// How many the peer grants.
+    limit: AtomicUsize,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self {
+            in_flight: AtomicUsize::new(0),
+            limit: AtomicUsize::new(usize::MAX),
+        }
+    }
+}
+
+impl Load {
+    /// A connection whose peer has not yet said how many streams it grants: none.
+    pub(crate) fn closed() -> Self {
+        Self {
+            limit: AtomicUsize::new(0),
+            ..Self::default()
+        }
+    }
+
+    /// So many calls in flight.
+    pub(crate) fn serving(calls: usize) -> Self {
+        Self {
+            in_flight: AtomicUsize::new(calls),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.in_flight() >= self.limit()
+    }
+
+    /// Takes a stream and says how many were taken before, or `None` when all are.
+    pub(crate) fn begin(&self) -> Option<usize> {
+        let limit = self.limit.load(Ordering::SeqCst);
+        let one_more = |taken| (taken < limit).then_some(taken + 1);
+        self.in_flight
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more)
+            .ok()
+    }
+
+    /// Gives a stream back and says how many are left.
+    pub(crate) fn end(&self) -> usize {
+        self.in_flight.fetch_sub(1, Ordering::SeqCst) - 1
+    }
+}

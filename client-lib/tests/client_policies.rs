@@ -1,0 +1,89 @@
+//! Policies of `obit::Client` at work on real HTTP/2 servers.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod client_support;
+
+use client_support::{Server, get, settled};
+use obit::resolve::{Endpoint, Resolve, Resolving, Sets};
+use obit::{Client, ClientBuilder, Feed};
+use tokio::sync::mpsc;
+
+/// Endpoints as the test says them.
+struct Told(mpsc::UnboundedReceiver<Vec<Endpoint>>);
+
+impl Resolve for Told {
+    fn run(mut self: Box<Self>, mut sets: Sets) -> Resolving {
+        Box::pin(async move {
+            while let Some(endpoints) = self.0.recv().await {
+                sets.publish(endpoints).await;
+            }
+        })
+    }
+}
+
+fn builder() -> ClientBuilder {
+    Client::builder("http://pods.test").feed(Feed::offline())
+}
+
+fn weighing(servers: &[Server], weights: &[u32]) -> Vec<Endpoint> {
+    let endpoint = |(server, weight): (&Server, &u32)| Endpoint::new(server.address()).with_weight(*weight);
+    servers.iter().zip(weights).map(endpoint).collect()
+}
+
+async fn calls(client: &Client, calls: usize) {
+    for _ in 0..calls {
+        assert_eq!(client.request(get()).await.unwrap().status(), 200);
+    }
+}
+
+fn shares(servers: &[Server]) -> Vec<usize> {
+    servers.iter().map(Server::processed).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_are_shared_out_by_weight_and_a_new_weight_costs_no_connection() {
+    let servers = Server::several(3).await;
+    let (tell, told) = mpsc::unbounded_channel();
+    let client = builder().resolver(Told(told)).build().unwrap();
+    tell.send(weighing(&servers, &[1, 2, 7])).unwrap();
+    settled(&client, 3).await;
+    calls(&client, 100).await;
+    assert_eq!(shares(&servers), [10, 20, 70]);
+
+    let mut events = client.events();
+    tell.send(weighing(&servers, &[1, 0, 0])).unwrap();
+    // The new weights are in force once a whole cycle of the old ones would have gone elsewhere.
+    loop {
+        let before = servers[0].processed();
+        calls(&client, 10).await;
+        if servers[0].processed() == before + 10 {
+            break;
+        }
+    }
+    tell.send(weighing(&servers, &[8, 1, 1])).unwrap();
+    while servers[1].processed() == 20 {
+        calls(&client, 1).await;
+    }
+    let before = shares(&servers);
+    calls(&client, 100).await;
+    let since: Vec<_> = shares(&servers)
+        .iter()
+        .zip(before)
+        .map(|(now, before)| now - before)
+        .collect();
+    assert_eq!(since, [80, 10, 10]);
+    assert!(events.try_recv().is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_of_weight_zero_serves_when_nobody_else_does() {
+    let servers = Server::several(2).await;
+    let client = builder().endpoints(weighing(&servers, &[0, 1])).build().unwrap();
+    settled(&client, 2).await;
+    calls(&client, 20).await;
+    assert_eq!(shares(&servers), [0, 20]);
+    servers[1].die().await;
+    calls(&client, 20).await;
+    assert_eq!(shares(&servers), [20, 20]);
+}
