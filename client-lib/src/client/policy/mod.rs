@@ -5,14 +5,18 @@
 //! | policy | a pick costs | take it when |
 //! |---|---|---|
 //! | [`RoundRobin`] (default) | one shared counter | calls cost alike and endpoints are alike: the evenest split there is |
+//! | [`Random`] | a draw | as round robin, where thousands of clients or many threads must not fall into step |
 //! | [`TwoChoices`] | two looks | calls differ in cost, or endpoints in speed |
+//! | [`LeastRequest`] | up to eight looks | there are few endpoints, and calls are long or very uneven |
 //!
 //! Every policy honours the [weight](super::resolve::Endpoint::weight) of an endpoint. With weights that differ, a pick
 //! also looks its endpoint up by bisection, in `O(log n)`.
 
 mod call;
 mod candidate;
+mod least_request;
 mod load;
+mod random;
 mod round_robin;
 mod shares;
 mod two_choices;
@@ -24,7 +28,9 @@ use tokio::time::Instant;
 
 pub use call::{Call, Environment};
 pub use candidate::Candidate;
+pub use least_request::LeastRequest;
 pub(crate) use load::Load;
+pub use random::Random;
 pub use round_robin::RoundRobin;
 pub use two_choices::TwoChoices;
 
