@@ -4,7 +4,10 @@
 
 mod client_support;
 
-use client_support::{Server, get, settled};
+use std::time::Duration;
+
+use client_support::{Server, client, get, settled};
+use obit::policy::PeakEwma;
 use obit::resolve::{Endpoint, Resolve, Resolving, Sets};
 use obit::{Client, ClientBuilder, Feed};
 use tokio::sync::mpsc;
@@ -86,4 +89,29 @@ async fn an_endpoint_of_weight_zero_serves_when_nobody_else_does() {
     servers[1].die().await;
     calls(&client, 20).await;
     assert_eq!(shares(&servers), [20, 20]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_whose_calls_were_given_up_is_left_alone_by_peak_ewma() {
+    let servers = Server::several(2).await;
+    let client = client(&servers).policy(PeakEwma::default()).build().unwrap();
+    settled(&client, 2).await;
+    // Each is asked once, for until it answers nothing is known of it.
+    calls(&client, 2).await;
+    assert_eq!(shares(&servers), [1, 1]);
+    servers[0].hold();
+    let slow = tokio::spawn({
+        let client = client.clone();
+        async move {
+            while tokio::time::timeout(Duration::from_millis(200), client.request(get()))
+                .await
+                .is_ok()
+            {}
+        }
+    });
+    slow.await.unwrap();
+    servers[0].release();
+    let before = servers[0].processed();
+    calls(&client, 50).await;
+    assert_eq!(servers[0].processed(), before);
 }

@@ -88,6 +88,13 @@ impl Candidate {
         self.load.is_full()
     }
 
+    /// How long it lately took to answer, in nanoseconds: a moving average that jumps up at once and comes down with time. 0
+    /// while nothing is known, or nothing [measured](super::Policy::measures).
+    #[must_use]
+    pub fn latency_ns(&self, now: Instant) -> f32 {
+        self.load.average().map_or(0.0, |average| average.at(now))
+    }
+
     /// Whether it carries less than `other`, each in relation to its weight.
     #[must_use]
     pub(crate) fn less_busy_than(&self, other: &Self) -> bool {

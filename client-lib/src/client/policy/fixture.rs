@@ -1,34 +1,39 @@
 //! Candidates, calls, clock and dice for tests of policies.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::request::Parts;
 use tokio::time::Instant;
 
-use super::{Call, Candidate, Environment, Picker, Policy};
+use super::{Average, Call, Candidate, Environment, Load, Picker, Policy};
 use crate::client::resolve::Endpoint;
 use crate::clock;
 
 /// A clock that stands, and dice that follow from a seed.
 pub(crate) struct Scripted {
-    pub(crate) now: Instant,
+    pub(crate) now: Cell<Instant>,
     dice: RefCell<fastrand::Rng>,
 }
 
 impl Scripted {
     pub(crate) fn seeded(seed: u64) -> Self {
         Self {
-            now: clock::now(),
+            now: Cell::new(clock::now()),
             dice: RefCell::new(fastrand::Rng::with_seed(seed)),
         }
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        self.now.set(self.now.get() + time);
     }
 }
 
 impl Environment for Scripted {
     fn now(&self) -> Instant {
-        self.now
+        self.now.get()
     }
 
     fn random(&self) -> u64 {
@@ -58,6 +63,16 @@ pub(crate) fn weighing(weights: &[u32]) -> Arc<[Candidate]> {
 pub(crate) fn serving(loads: &[usize]) -> Arc<[Candidate]> {
     let candidate = |(index, load): (usize, &usize)| Candidate::new(&endpoint(index), clock::now()).serving(*load);
     loads.iter().enumerate().map(candidate).collect()
+}
+
+/// Endpoints whose latency is measured since `born`.
+pub(crate) fn measured(count: usize, decay: Duration, born: Instant) -> Arc<[Candidate]> {
+    let candidate = |index| {
+        let load = Load::closed(Some(Average::new(decay, born)));
+        load.set_limit(usize::MAX);
+        Candidate::of(&endpoint(index), born, Arc::new(load))
+    };
+    (0..count).map(candidate).collect()
 }
 
 /// How often each of `candidates` is picked in `calls` calls that end at once.

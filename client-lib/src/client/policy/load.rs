@@ -2,12 +2,16 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The streams of a connection.
+use super::Average;
+
+/// The streams of a connection, and how long it takes to answer.
 #[derive(Debug)]
 pub(crate) struct Load {
     in_flight: AtomicUsize,
     /// How many the peer grants.
     limit: AtomicUsize,
+    /// Where a policy asks for it.
+    average: Option<Average>,
 }
 
 impl Default for Load {
@@ -15,14 +19,16 @@ impl Default for Load {
         Self {
             in_flight: AtomicUsize::new(0),
             limit: AtomicUsize::new(usize::MAX),
+            average: None,
         }
     }
 }
 
 impl Load {
     /// A connection whose peer has not yet said how many streams it grants: none.
-    pub(crate) fn closed() -> Self {
+    pub(crate) fn closed(average: Option<Average>) -> Self {
         Self {
+            average,
             limit: AtomicUsize::new(0),
             ..Self::default()
         }
@@ -38,6 +44,10 @@ impl Load {
 
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn average(&self) -> Option<&Average> {
+        self.average.as_ref()
     }
 
     pub(crate) fn limit(&self) -> usize {

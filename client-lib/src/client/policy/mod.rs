@@ -7,15 +7,18 @@
 //! | [`RoundRobin`] (default) | one shared counter | calls cost alike and endpoints are alike: the evenest split there is |
 //! | [`Random`] | a draw | as round robin, where thousands of clients or many threads must not fall into step |
 //! | [`TwoChoices`] | two looks | calls differ in cost, or endpoints in speed |
+//! | [`PeakEwma`] | two looks, a clock, two exponentials | endpoints differ in speed or distance, or have bad moments |
 //! | [`LeastRequest`] | up to eight looks | there are few endpoints, and calls are long or very uneven |
 //!
 //! Every policy honours the [weight](super::resolve::Endpoint::weight) of an endpoint. With weights that differ, a pick
 //! also looks its endpoint up by bisection, in `O(log n)`.
 
+mod average;
 mod call;
 mod candidate;
 mod least_request;
 mod load;
+mod peak_ewma;
 mod random;
 mod round_robin;
 mod shares;
@@ -23,13 +26,16 @@ mod two_choices;
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub(crate) use average::Average;
 pub use call::{Call, Environment};
 pub use candidate::Candidate;
 pub use least_request::LeastRequest;
 pub(crate) use load::Load;
+pub use peak_ewma::PeakEwma;
 pub use random::Random;
 pub use round_robin::RoundRobin;
 pub use two_choices::TwoChoices;
@@ -70,6 +76,12 @@ pub trait Policy: Debug + Send + Sync + 'static {
     /// Gets ready for a new rotation: `candidates`, never none, ordered by address, as of `now`. Called under a lock,
     /// whenever an endpoint comes into rotation, leaves it, or changes its weight or zone.
     fn prepare(&self, candidates: Arc<[Candidate]>, now: Instant) -> Box<dyn Picker>;
+
+    /// Whether the client is to measure for this policy how long endpoints take to answer, and after what time it is to
+    /// forget; asked once. Default: `None`, it does not, which spares each call two readings of the clock.
+    fn measures(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// A policy at work on one rotation.

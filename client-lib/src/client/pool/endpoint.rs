@@ -16,6 +16,7 @@ use super::roster::Tenure;
 use super::watchdog::silence;
 use crate::PeerDead;
 use crate::client::event::{Cause, Phase};
+use crate::client::policy::Average;
 use crate::clock;
 use crate::connection::{self, ConnectionHandle};
 use crate::feed::PeerWatch;
@@ -109,7 +110,8 @@ impl Endpoint {
         let handle = io.handle();
         pool.learn(&handle);
 
-        let gauge = Arc::new(Gauge::new(pool.queue.clone()));
+        let average = pool.decay.map(|decay| Average::new(decay, pool.born));
+        let gauge = Arc::new(Gauge::new(pool.queue.clone(), average));
         let opening = async {
             let (sender, driver) = driver::handshake(io, gauge.clone(), handle.kill_switch().clone())
                 .await

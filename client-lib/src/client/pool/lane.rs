@@ -10,9 +10,10 @@ use hyper::client::conn::http2::SendRequest;
 use tokio::sync::{Notify, watch};
 
 use super::queue::Queue;
+use super::stopwatch::Stopwatch;
 use crate::client::Error;
 use crate::client::call::Outbound;
-use crate::client::policy::Load;
+use crate::client::policy::{Average, Load};
 use crate::connection::ConnectionHandle;
 
 /// How far a connection has come. Only ever goes forward.
@@ -38,9 +39,10 @@ pub(crate) struct Gauge {
 }
 
 impl Gauge {
-    pub(crate) fn new(queue: Arc<Queue>) -> Self {
+    /// `average`: of the time its peer takes to answer, where somebody wants to know it.
+    pub(crate) fn new(queue: Arc<Queue>, average: Option<Average>) -> Self {
         Self {
-            load: Arc::new(Load::closed()),
+            load: Arc::new(Load::closed(average)),
             open: AtomicBool::new(true),
             stage: watch::Sender::new(Stage::Opening),
             queue,
@@ -209,10 +211,14 @@ impl Slot {
         let Some(mut sender) = self.0.sender().clone() else {
             return Err(Unanswered::NotSent(None));
         };
+        let stopwatch = self.0.load().average().map(Stopwatch::start);
         let answer = sender.try_send_request(request);
         drop(sender);
         match answer.await {
             Ok(response) => {
+                if let Some(stopwatch) = stopwatch {
+                    stopwatch.answered();
+                }
                 // Looked at before it is written: the flag's cache line stays shared between threads.
                 if !self.0.has_served() {
                     self.0.served.store(true, Ordering::Relaxed);
@@ -275,7 +281,7 @@ mod tests {
         let io = dial(&Feed::offline(), peer, &DialOptions::default()).await.unwrap();
         let (handle, gauge) = (
             io.handle(),
-            Arc::new(Gauge::new(Arc::new(Queue::new(1, Duration::ZERO)))),
+            Arc::new(Gauge::new(Arc::new(Queue::new(1, Duration::ZERO)), None)),
         );
         let (sender, driver) = driver::handshake(io, gauge.clone(), handle.kill_switch().clone())
             .await

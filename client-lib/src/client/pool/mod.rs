@@ -14,6 +14,7 @@ mod queue;
 mod redial;
 mod roster;
 mod rotation;
+mod stopwatch;
 mod tried;
 mod watchdog;
 
@@ -82,6 +83,8 @@ pub(crate) struct Settings {
 pub(crate) struct Pool {
     settings: Settings,
     born: Instant,
+    /// How fast what is measured for the policy is forgotten, where it wants anything measured.
+    decay: Option<Duration>,
     budget: Budget,
     queue: Arc<Queue>,
     rotation: ArcSwap<Rotation>,
@@ -99,6 +102,7 @@ impl Pool {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
             born: clock::now(),
+            decay: settings.policy.measures(),
             budget: Budget::new(settings.budget),
             queue: Arc::new(Queue::new(settings.queue_limit, settings.queue_deadline)),
             rotation: ArcSwap::default(),
