@@ -6,8 +6,11 @@ mod client_support;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use client_support::{Server, client, get, settled};
-use obit::policy::PeakEwma;
+use http::{HeaderName, Request};
+use http_body_util::Full;
+use obit::policy::{HeaderHash, PeakEwma};
 use obit::resolve::{Endpoint, Resolve, Resolving, Sets};
 use obit::{Client, ClientBuilder, Feed};
 use tokio::sync::mpsc;
@@ -114,4 +117,45 @@ async fn an_endpoint_whose_calls_were_given_up_is_left_alone_by_peak_ewma() {
     let before = servers[0].processed();
     calls(&client, 50).await;
     assert_eq!(servers[0].processed(), before);
+}
+
+const USER: HeaderName = HeaderName::from_static("user-id");
+
+fn of_user(user: u32) -> Request<Full<Bytes>> {
+    let mut request = get();
+    request.headers_mut().insert(USER, user.into());
+    request
+}
+
+/// Which of `servers` answers a call of `user`.
+async fn answers(client: &Client, servers: &[Server], user: u32) -> usize {
+    let before = shares(servers);
+    client.request(of_user(user)).await.unwrap();
+    let answered = |(server, before): (&Server, usize)| server.processed() > before;
+    servers.iter().zip(before).position(answered).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_stays_with_its_server_whichever_client_calls_and_only_a_dead_server_s_users_move() {
+    let servers = Server::several(5).await;
+    let one = client(&servers).policy(HeaderHash::of(USER)).build().unwrap();
+    let other = client(&servers)
+        .policy(HeaderHash::of(USER).bounded(1.25))
+        .build()
+        .unwrap();
+    settled(&one, 5).await;
+    settled(&other, 5).await;
+    let mut homes = Vec::new();
+    for user in 0..40 {
+        let home = answers(&one, &servers, user).await;
+        assert_eq!(answers(&other, &servers, user).await, home);
+        homes.push(home);
+    }
+    let dead = homes[0];
+    servers[dead].die().await;
+    settled(&one, 4).await;
+    for (user, home) in (0..).zip(homes) {
+        let now = answers(&one, &servers, user).await;
+        assert_eq!(now == home, home != dead);
+    }
 }

@@ -9,6 +9,7 @@
 //! | [`TwoChoices`] | two looks | calls differ in cost, or endpoints in speed |
 //! | [`PeakEwma`] | two looks, a clock, two exponentials | endpoints differ in speed or distance, or have bad moments |
 //! | [`LeastRequest`] | up to eight looks | there are few endpoints, and calls are long or very uneven |
+//! | [`HeaderHash`] | a hash, a bisection | servers keep caches or sessions by a key that a header names |
 //!
 //! Every policy honours the [weight](super::resolve::Endpoint::weight) of an endpoint. With weights that differ, a pick
 //! also looks its endpoint up by bisection, in `O(log n)`.
@@ -16,10 +17,12 @@
 mod average;
 mod call;
 mod candidate;
+mod header_hash;
 mod least_request;
 mod load;
 mod peak_ewma;
 mod random;
+mod ring;
 mod round_robin;
 mod shares;
 mod two_choices;
@@ -33,6 +36,7 @@ use tokio::time::Instant;
 pub(crate) use average::Average;
 pub use call::{Call, Environment};
 pub use candidate::Candidate;
+pub use header_hash::HeaderHash;
 pub use least_request::LeastRequest;
 pub(crate) use load::Load;
 pub use peak_ewma::PeakEwma;
