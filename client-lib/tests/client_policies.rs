@@ -10,7 +10,7 @@ use bytes::Bytes;
 use client_support::{Server, client, get, settled};
 use http::{HeaderName, Request};
 use http_body_util::Full;
-use obit::policy::{HeaderHash, PeakEwma};
+use obit::policy::{HeaderHash, PeakEwma, TwoChoices, ZoneAware};
 use obit::resolve::{Endpoint, Resolve, Resolving, Sets};
 use obit::{Client, ClientBuilder, Feed};
 use tokio::sync::mpsc;
@@ -158,4 +158,28 @@ async fn a_user_stays_with_its_server_whichever_client_calls_and_only_a_dead_ser
         let now = answers(&one, &servers, user).await;
         assert_eq!(now == home, home != dead);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_stay_in_their_zone_until_its_servers_no_longer_suffice() {
+    let servers = Server::several(4).await;
+    let zoned = |(server, zone): (&Server, &str)| Endpoint::new(server.address()).with_zone(zone);
+    let client = builder()
+        .endpoints(servers.iter().zip(["a", "a", "b", "b"]).map(zoned))
+        .policy(ZoneAware::in_zone("a", TwoChoices))
+        .build()
+        .unwrap();
+    settled(&client, 4).await;
+    calls(&client, 40).await;
+    assert_eq!(shares(&servers)[2..], [0, 0]);
+    servers[0].die().await;
+    settled(&client, 3).await;
+    calls(&client, 60).await;
+    let after = shares(&servers);
+    // A third of what is left, and half would be its zone's: about a third of the calls go elsewhere.
+    assert!((5..=40).contains(&(after[2] + after[3])), "{after:?}");
+    servers[1].die().await;
+    settled(&client, 2).await;
+    calls(&client, 20).await;
+    assert_eq!(shares(&servers)[2..].iter().sum::<usize>(), after[2] + after[3] + 20);
 }

@@ -11,6 +11,12 @@
 //! | [`LeastRequest`] | up to eight looks | there are few endpoints, and calls are long or very uneven |
 //! | [`HeaderHash`] | a hash, a bisection | servers keep caches or sessions by a key that a header names |
 //!
+//! And around any of them:
+//!
+//! | policy | a pick costs | take it when |
+//! |---|---|---|
+//! | [`ZoneAware`] | a draw more | traffic between zones costs money or milliseconds |
+//!
 //! Every policy honours the [weight](super::resolve::Endpoint::weight) of an endpoint. With weights that differ, a pick
 //! also looks its endpoint up by bisection, in `O(log n)`.
 
@@ -24,8 +30,10 @@ mod peak_ewma;
 mod random;
 mod ring;
 mod round_robin;
+mod scaled;
 mod shares;
 mod two_choices;
+mod zone_aware;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -43,6 +51,7 @@ pub use peak_ewma::PeakEwma;
 pub use random::Random;
 pub use round_robin::RoundRobin;
 pub use two_choices::TwoChoices;
+pub use zone_aware::ZoneAware;
 
 /// How a client shares its calls out among its endpoints.
 ///
