@@ -4,16 +4,18 @@
 
 mod client_support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use client_support::{Server, client, get, settled};
 use http::{HeaderName, Request};
 use http_body_util::Full;
-use obit::policy::{HeaderHash, PeakEwma, TwoChoices, ZoneAware};
+use obit::policy::{Call, Candidate, HeaderHash, PeakEwma, Picker, Policy, TwoChoices, ZoneAware};
 use obit::resolve::{Endpoint, Resolve, Resolving, Sets};
 use obit::{Client, ClientBuilder, Feed};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// Endpoints as the test says them.
 struct Told(mpsc::UnboundedReceiver<Vec<Endpoint>>);
@@ -182,4 +184,42 @@ async fn calls_stay_in_their_zone_until_its_servers_no_longer_suffice() {
     settled(&client, 2).await;
     calls(&client, 20).await;
     assert_eq!(shares(&servers)[2..].iter().sum::<usize>(), after[2] + after[3] + 20);
+}
+
+/// Goes stale within a millisecond, and says when it is prepared.
+#[derive(Debug)]
+struct Perishable(mpsc::UnboundedSender<usize>);
+
+#[derive(Debug)]
+struct First(Instant);
+
+impl Policy for Perishable {
+    fn prepare(&self, candidates: Arc<[Candidate]>, now: Instant) -> Box<dyn Picker> {
+        let _ = self.0.send(candidates.len());
+        Box::new(First(now + Duration::from_millis(1)))
+    }
+}
+
+impl Picker for First {
+    fn pick(&self, _: &Call<'_>) -> usize {
+        0
+    }
+
+    fn stale_at(&self) -> Option<Instant> {
+        Some(self.0)
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_goes_stale_with_time_is_prepared_again_and_again() {
+    let servers = Server::several(2).await;
+    let (prepared, mut seen) = mpsc::unbounded_channel();
+    let client = client(&servers).policy(Perishable(prepared)).build().unwrap();
+    settled(&client, 2).await;
+    let mut times = 0;
+    while times < 5 {
+        times += usize::from(seen.recv().await.unwrap() == 2);
+    }
+    calls(&client, 10).await;
+    assert_eq!(shares(&servers).iter().sum::<usize>(), 10);
 }

@@ -98,10 +98,20 @@ pub(crate) fn tally(picker: &dyn Picker, candidates: usize, outside: &Scripted, 
 
 /// How many calls each of `candidates` has after `calls` calls that never end.
 pub(crate) fn piled(policy: &impl Policy, candidates: &Arc<[Candidate]>, seed: u64, calls: usize) -> Vec<usize> {
-    let (outside, head) = (Scripted::seeded(seed), head());
+    piled_at(policy, candidates, &Scripted::seeded(seed), calls)
+}
+
+/// The same at a time of the test's choice.
+pub(crate) fn piled_at(
+    policy: &impl Policy,
+    candidates: &Arc<[Candidate]>,
+    outside: &Scripted,
+    calls: usize,
+) -> Vec<usize> {
+    let head = head();
     let picker = policy.prepare(candidates.clone(), outside.now());
     for _ in 0..calls {
-        candidates[picker.pick(&Call::new(&head, &outside))].load.begin();
+        candidates[picker.pick(&Call::new(&head, outside))].load.begin();
     }
     candidates.iter().map(Candidate::in_flight).collect()
 }

@@ -9,13 +9,14 @@
 //! | [`TwoChoices`] | two looks | calls differ in cost, or endpoints in speed |
 //! | [`PeakEwma`] | two looks, a clock, two exponentials | endpoints differ in speed or distance, or have bad moments |
 //! | [`LeastRequest`] | up to eight looks | there are few endpoints, and calls are long or very uneven |
-//! | [`HeaderHash`] | a hash, a bisection | servers keep caches or sessions by a key that a header names |
+//! | [`HeaderHash`] | a hash, a look-up | servers keep caches or sessions by a key that a header names |
 //!
 //! And around any of them:
 //!
 //! | policy | a pick costs | take it when |
 //! |---|---|---|
 //! | [`ZoneAware`] | a draw more | traffic between zones costs money or milliseconds |
+//! | [`SlowStart`] | nothing more | servers are slow until they are warm |
 //!
 //! Every policy honours the [weight](super::resolve::Endpoint::weight) of an endpoint. With weights that differ, a pick
 //! also looks its endpoint up by bisection, in `O(log n)`.
@@ -32,6 +33,7 @@ mod ring;
 mod round_robin;
 mod scaled;
 mod shares;
+mod slow_start;
 mod two_choices;
 mod zone_aware;
 
@@ -50,6 +52,7 @@ pub(crate) use load::Load;
 pub use peak_ewma::PeakEwma;
 pub use random::Random;
 pub use round_robin::RoundRobin;
+pub use slow_start::SlowStart;
 pub use two_choices::TwoChoices;
 pub use zone_aware::ZoneAware;
 
@@ -105,6 +108,11 @@ pub trait Picker: Debug + Send + Sync + 'static {
     /// When the chosen endpoint does not [suit](Call::suits) the call, the client asks once more and then goes on to the
     /// next one that does.
     fn pick(&self, call: &Call<'_>) -> usize;
+
+    /// When the policy is to be prepared anew though nothing changed but the time. Default: `None`, never.
+    fn stale_at(&self) -> Option<Instant> {
+        None
+    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ use super::{Call, Candidate, Picker, Policy};
 /// the zones look like, and as endpoints of a zone go out of rotation, so do its calls. This is Envoy's zone-aware routing, without
 /// the count of clients in each zone, which a client does not know.
 ///
+/// Put [`SlowStart`](super::SlowStart) around this policy, not into it: a zone of newcomers is a weak one.
+///
 /// A zone whose endpoints do not [suit](Call::suits) a call gives it away as well. A pick costs a draw more than the policy inside.
 ///
 /// ```
@@ -165,6 +167,11 @@ impl Picker for Zones {
             }
         }
         self.away.indices[self.away.pick(call)]
+    }
+
+    fn stale_at(&self) -> Option<Instant> {
+        let groups = [&self.home, &self.away];
+        groups.iter().filter_map(|group| group.picker.stale_at()).min()
     }
 }
 

@@ -19,6 +19,10 @@ pub(crate) async fn govern(pool: Arc<Pool>, resolver: Box<dyn Resolve>) {
     let (updates, mut sets) = mpsc::channel(1);
     let mut tasks = JoinSet::new();
     tasks.spawn(resolver.run(Sets::new(updates, pool.trouble.clone())));
+    tasks.spawn({
+        let pool = pool.clone();
+        async move { pool.keep_fresh().await }
+    });
     let mut members = HashMap::new();
     while let Some(update) = sets.recv().await {
         match update {

@@ -93,6 +93,8 @@ pub(crate) struct Pool {
     events: broadcast::Sender<EndpointEvent>,
     /// A call waits and nobody is in rotation: whoever is out should be tried now.
     demand: Notify,
+    /// A rotation was cut that will be stale with time.
+    perishable: Notify,
     /// An endpoint went out: the resolver may know of new ones.
     trouble: Arc<Notify>,
     last_trouble: Mutex<Option<Trouble>>,
@@ -110,6 +112,7 @@ impl Pool {
             handshakes: Mutex::default(),
             events: broadcast::Sender::new(EVENTS_KEPT),
             demand: Notify::new(),
+            perishable: Notify::new(),
             trouble: Arc::default(),
             last_trouble: Mutex::default(),
             settings,

@@ -145,10 +145,28 @@ impl Pool {
         }
     }
 
+    /// Cuts a new rotation whenever the last one has gone stale. Cancel safe.
+    pub(super) async fn keep_fresh(&self) {
+        loop {
+            let stale_at = self.rotation.load().stale_at();
+            let replaced = self.perishable.notified();
+            match stale_at {
+                None => replaced.await,
+                Some(at) => tokio::select! {
+                    () = replaced => {}
+                    () = tokio::time::sleep_until(at) => self.cut(&self.roster(), clock::now()),
+                },
+            }
+        }
+    }
+
     fn cut(&self, roster: &Roster, now: Instant) {
         let rotation = roster.rotation(&*self.settings.policy, now);
-        let empty = rotation.is_empty();
+        let (empty, perishable) = (rotation.is_empty(), rotation.stale_at().is_some());
         self.rotation.store(Arc::new(rotation));
+        if perishable {
+            self.perishable.notify_one();
+        }
         if empty {
             if self.queue.waiting() > 0 {
                 self.demand.notify_waiters();

@@ -72,6 +72,11 @@ impl Rotation {
         self.lanes.is_empty()
     }
 
+    /// When the policy is to be prepared anew.
+    pub(crate) fn stale_at(&self) -> Option<Instant> {
+        self.picker.as_ref()?.stale_at()
+    }
+
     /// The index of the lane to use, of which there is one.
     pub(crate) fn pick(&self, call: &Call<'_>) -> usize {
         self.picker.as_ref().map_or(0, |picker| picker.pick(call)) % self.lanes.len().max(1)
