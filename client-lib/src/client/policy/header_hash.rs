@@ -17,7 +17,7 @@ use super::{Call, Candidate, Picker, Policy};
 /// any endpoint.
 ///
 /// A ring hash (Karger et al. 1997) of 160 points as in Ketama and Envoy's `RING_HASH`; keys and addresses are hashed with
-/// XXH64. A pick hashes the value and bisects the points: `O(log n)`. A change of the set costs a pass over all points.
+/// XXH64. A pick hashes the value and looks it up among the points: `O(1)`. A change of the set costs a pass over all points.
 ///
 /// ```
 /// use http::HeaderName;

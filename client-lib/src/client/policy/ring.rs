@@ -17,6 +17,10 @@ const LOOKS: usize = 64;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ring {
     points: Vec<Point>,
+    /// Where on the circle, cut into `2^bits` arcs of one or two points each, the first point of each arc or a later one
+    /// is: spares a bisection its many far looks.
+    arcs: Vec<u32>,
+    bits: u32,
     /// Whose points there are, by index, and how many of each.
     members: Vec<(SocketAddr, u32)>,
 }
@@ -64,20 +68,41 @@ impl Ring {
         points[kept..].sort_unstable();
         // Two sorted runs: this sort knows how to merge them.
         points.sort();
-        Self { points, members }
+        let bits = points.len().max(1).ilog2();
+        let mut arcs = Vec::with_capacity(1 << bits);
+        for (index, point) in (0..).zip(&points) {
+            while arcs.len() <= arc(point.place, bits) {
+                arcs.push(index);
+            }
+        }
+        let past_all = u32::try_from(points.len()).unwrap_or(u32::MAX);
+        arcs.resize(1 << bits, past_all);
+        Self {
+            points,
+            arcs,
+            bits,
+            members,
+        }
     }
 
     /// The indices of the candidates from `place` on, in the order in which a key there would have them: not without
     /// repetition, and not necessarily all.
     pub(crate) fn from(&self, place: u64) -> impl Iterator<Item = usize> {
-        let first = self.points.partition_point(|point| point.place < place);
-        let (before, after) = self.points.split_at(first);
+        let begin = self.arcs.get(arc(place, self.bits)).map_or(0, |begin| *begin as usize);
+        let (skipped, rest) = self.points.split_at(begin);
+        let first = rest.iter().take_while(|point| point.place < place).count();
+        let (before, after) = self.points.split_at(skipped.len() + first);
         after
             .iter()
             .chain(before)
             .take(LOOKS)
             .map(|point| point.member as usize)
     }
+}
+
+/// The number of the arc, of `2^bits`, that a place lies on.
+fn arc(place: u64, bits: u32) -> usize {
+    usize::try_from(place.checked_shr(u64::BITS - bits).unwrap_or(0)).unwrap_or(0)
 }
 
 /// Where a key lies on the circle. Fixed for ever: all clients of a service must agree, of whatever version they are.
@@ -138,6 +163,20 @@ mod tests {
                     prop_assert_eq!(all[heir].address(), rest[owner(&after, key)].address());
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_key_belongs_to_the_next_point_round_the_circle() {
+        let ring = Ring::default().renewed(&weighing(&[1, 2, 3]));
+        let places = ring.points.iter().map(|point| point.place);
+        for place in places
+            .flat_map(|place| [place - 1, place, place + 1])
+            .chain([0, u64::MAX])
+        {
+            let next = ring.points.iter().find(|point| point.place >= place);
+            let expected = next.unwrap_or(&ring.points[0]).member as usize;
+            assert_eq!(ring.from(place).next(), Some(expected), "{place}");
         }
     }
 
