@@ -16,6 +16,15 @@ pub(crate) struct Average {
     state: AtomicU64,
 }
 
+impl Clone for Average {
+    fn clone(&self) -> Self {
+        Self {
+            state: AtomicU64::new(self.state.load(Ordering::Relaxed)),
+            ..*self
+        }
+    }
+}
+
 impl Average {
     /// Knows nothing yet. What is older than `decay` has lost all but 1/e of its say.
     pub(crate) fn new(decay: Duration, born: Instant) -> Self {

@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Load;
+use super::{Average, Load};
 use crate::client::resolve::Endpoint;
 
 /// An endpoint in rotation. Cheap to clone; clones see the same calls in flight.
@@ -39,7 +40,18 @@ impl Candidate {
     #[must_use]
     pub fn serving(self, calls: usize) -> Self {
         Self {
-            load: Arc::new(Load::serving(calls)),
+            load: Arc::new(Load::of(calls, self.load.average().cloned())),
+            ..self
+        }
+    }
+
+    /// The same endpoint, which at `at` took `latency` to answer and has not been asked since. For tests of policies.
+    #[must_use]
+    pub fn answering(self, latency: Duration, at: Instant) -> Self {
+        let average = Average::new(Duration::from_secs(10), at);
+        average.answered(latency, at);
+        Self {
+            load: Arc::new(Load::of(self.in_flight(), Some(average))),
             ..self
         }
     }

@@ -34,10 +34,11 @@ impl Load {
         }
     }
 
-    /// So many calls in flight.
-    pub(crate) fn serving(calls: usize) -> Self {
+    /// So many calls in flight, of any number.
+    pub(crate) fn of(calls: usize, average: Option<Average>) -> Self {
         Self {
             in_flight: AtomicUsize::new(calls),
+            average,
             ..Self::default()
         }
     }
