@@ -124,6 +124,9 @@ pub async fn bench(args: &BenchArgs) -> anyhow::Result<()> {
     });
     let ended = run.await;
     // What was measured before a part failed is worth the minutes it took.
+    if outcomes.is_empty() {
+        return ended;
+    }
     if args.markdown {
         print!("{}", bench::markdown(&outcomes));
     } else if !args.json {
