@@ -69,8 +69,9 @@ async fn calls_are_shared_out_by_weight_and_a_new_weight_costs_no_connection() {
             break;
         }
     }
+    let idle = servers[1].processed();
     tell.send(weighing(&servers, &[8, 1, 1])).unwrap();
-    while servers[1].processed() == 20 {
+    while servers[1].processed() == idle {
         calls(&client, 1).await;
     }
     let before = shares(&servers);
