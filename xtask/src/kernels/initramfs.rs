@@ -19,7 +19,7 @@ const INIT: &str = include_str!("init.sh");
 /// The commands the tests run. They come from this machine, with their libraries and loader.
 const COMMANDS: [&str; 3] = ["ip", "nft", "ss"];
 
-/// Folders that init mounts something at.
+/// Folders that init needs, mostly to mount something at.
 const FOLDERS: [&str; 5] = ["proc", "sys", "dev", "tmp", "run"];
 
 const FOLDER: u32 = 0o040_755;
