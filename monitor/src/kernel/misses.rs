@@ -23,12 +23,9 @@ impl Misses {
     pub(super) fn add(&mut self, program: BorrowedFd<'_>) -> io::Result<()> {
         let path = format!("/proc/self/fdinfo/{}", program.as_raw_fd());
         let file = File::open(path)?;
-        match count(&file) {
-            Ok(_) => self.0.push(file),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                debug!("this kernel does not count the runs of a program it leaves out");
-            }
-            Err(error) => return Err(error),
+        match count(&file)? {
+            Some(_) => self.0.push(file),
+            None => debug!("this kernel does not count the runs of a program it leaves out"),
         }
         Ok(())
     }
@@ -40,15 +37,15 @@ impl Misses {
 
     /// All of them so far. What was read once can be read again.
     pub(super) fn total(&self) -> u64 {
-        self.0.iter().filter_map(|file| count(file).ok()).sum()
+        self.0.iter().filter_map(|file| count(file).ok().flatten()).sum()
     }
 }
 
-fn count(fdinfo: &File) -> io::Result<u64> {
+/// `None` on a kernel that keeps none.
+fn count(fdinfo: &File) -> io::Result<Option<u64>> {
     let mut text = [0; 1_024];
     let read = fdinfo.read_at(&mut text, 0)?;
-    let text = text.get(..read).unwrap_or_default();
-    in_text(text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("no line {KEY:?}")))
+    Ok(in_text(text.get(..read).unwrap_or_default()))
 }
 
 fn in_text(text: &[u8]) -> Option<u64> {

@@ -1,6 +1,6 @@
 //! The sketch of the watch filter: one bit for many addresses, by which the programs know of most that nobody watches them.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use obit_ebpf::{SKETCH_BITS, sketch_bit};
 
@@ -29,25 +29,28 @@ impl Sketch {
 
     /// One more address is watched.
     pub(super) fn add(&mut self, address: &[u8; 16]) {
-        if self.counts.add(sketch_bit(address)) {
-            self.each(address, |word, bit| word | bit);
+        let bit = sketch_bit(address);
+        if self.counts.add(bit)
+            && let Some((word, mask)) = self.place(bit)
+        {
+            word.fetch_or(mask, Ordering::Release);
         }
     }
 
     /// One that was added is watched no more.
     pub(super) fn remove(&mut self, address: &[u8; 16]) {
-        if self.counts.remove(sketch_bit(address)) {
-            self.each(address, |word, bit| word & !bit);
+        let bit = sketch_bit(address);
+        if self.counts.remove(bit)
+            && let Some((word, mask)) = self.place(bit)
+        {
+            word.fetch_and(!mask, Ordering::Release);
         }
     }
 
-    fn each(&self, address: &[u8; 16], change: impl Fn(u64, u64) -> u64) {
-        let bit = sketch_bit(address) as usize;
-        if let Some(word) = self.words.words().get(bit / BITS) {
-            // Nobody else writes it.
-            let before = word.load(Ordering::Relaxed);
-            word.store(change(before, 1 << (bit % BITS)), Ordering::Release);
-        }
+    /// The word a bit is in, and the bit in it.
+    fn place(&self, bit: u32) -> Option<(&AtomicU64, u64)> {
+        let bit = bit as usize;
+        Some((self.words.words().get(bit / BITS)?, 1 << (bit % BITS)))
     }
 }
 

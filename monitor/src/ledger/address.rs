@@ -218,8 +218,8 @@ impl Address {
     /// The kernel gave up on a connection: the end of a silence that began long before. Returns whether it counts: not if
     /// a dial was answered lately, for then whoever has the address now lives, unless silence was met since.
     pub(super) fn connection_timed_out(&mut self, netns: NetnsCookie, silent: Silent, at: MonotonicNs) -> bool {
-        let silence = self.views.get(&netns).map(|view| view.connections);
-        let counts = !self.answered_since(at - GIVING_UP) || silence.is_some_and(|silence| silence.once(at).is_some());
+        let silence = self.views.get(&netns).and_then(|view| view.connections.once(at));
+        let counts = silence.is_some() || !self.answered_since(at - GIVING_UP);
         if counts {
             self.view(netns).connections.note(silent, at);
         }
