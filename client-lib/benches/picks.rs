@@ -6,11 +6,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 
+mod common;
+
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::{median, setting};
 use http::request::Parts;
 use http::{HeaderName, Request};
 use obit::policy::{
@@ -119,19 +122,6 @@ fn heads() -> Vec<Parts> {
         request.into_parts().0
     };
     (0..4096).map(head).collect()
-}
-
-fn setting(name: &str, default: usize) -> usize {
-    std::env::var(name)
-        .ok()
-        .and_then(|value| value.parse().ok())
-        .unwrap_or(default)
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<_> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]

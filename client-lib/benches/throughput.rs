@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 
+mod common;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -16,6 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use common::{median, setting};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -62,19 +65,6 @@ fn main() {
         let rate = median(rounds.iter().map(|round| round.per_second));
         println!("{name:<14} {rate:>9.0} {cpu:>12.2} {:>10.3}", cpu / bare);
     }
-}
-
-fn setting(name: &str, default: usize) -> usize {
-    std::env::var(name)
-        .ok()
-        .and_then(|value| value.parse().ok())
-        .unwrap_or(default)
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<_> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 struct Round {
