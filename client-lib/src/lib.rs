@@ -70,8 +70,8 @@ pub mod feed;
 mod health;
 
 pub use client::{
-    Body, Cause, Client, ClientBuilder, EndpointEvent, EndpointStatus, Error, Idempotent, Phase, RetryBudget, policy,
-    resolve,
+    Body, Cause, Client, ClientBuilder, EndpointEvent, EndpointStatus, Error, Idempotent, Phase, RetryBudget, Subset,
+    policy, resolve,
 };
 pub use connector::{Connector, connector};
 pub use error::PeerDead;

@@ -10,7 +10,7 @@ use http::uri::{Authority, Scheme};
 use super::Client;
 use super::call::Classifier;
 use super::policy::{Policy, RoundRobin};
-use super::pool::{Pool, Settings};
+use super::pool::{Pool, Settings, Subset};
 use super::resolve::{Dns, Endpoint, Fixed, Resolve};
 use super::retry::RetryBudget;
 use crate::connection::DialOptions;
@@ -35,6 +35,7 @@ pub struct ClientBuilder {
     feed: Option<Feed>,
     resolver: Option<Box<dyn Resolve>>,
     policy: Option<Arc<dyn Policy>>,
+    subset: Option<Subset>,
     classifier: Classifier,
     budget: RetryBudget,
     connect_timeout: Duration,
@@ -49,6 +50,7 @@ impl ClientBuilder {
             feed: None,
             resolver: None,
             policy: None,
+            subset: None,
             classifier: Classifier::default(),
             budget: RetryBudget::default(),
             connect_timeout: Duration::from_secs(5),
@@ -77,6 +79,12 @@ impl ClientBuilder {
     /// Which endpoint takes the next call. Default: [`RoundRobin`] with a random start.
     pub fn policy(mut self, policy: impl Policy) -> Self {
         self.policy = Some(Arc::new(policy));
+        self
+    }
+
+    /// Connects to some of the endpoints only. Default: to all of them.
+    pub fn subset(mut self, subset: Subset) -> Self {
+        self.subset = Some(subset);
         self
     }
 
@@ -146,6 +154,7 @@ impl ClientBuilder {
             authority,
             feed: self.feed.unwrap_or_else(Feed::global),
             policy,
+            subset: self.subset,
             classifier: self.classifier,
             budget: self.budget,
             connect_timeout: self.connect_timeout,

@@ -177,6 +177,11 @@ impl Server {
             .unwrap();
     }
 
+    /// How many connections are open.
+    pub fn connected(&self) -> usize {
+        *self.state.connections.borrow()
+    }
+
     /// Waits until no connection is left that hears anything.
     pub async fn deserted(&self) {
         self.state

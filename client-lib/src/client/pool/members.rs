@@ -1,61 +1,70 @@
-//! From the resolver's sets to endpoint tasks: one starts for each address that appears, one ends for each that goes.
+//! From the resolver's sets to endpoint tasks: one starts for each address that is to be connected to, one ends for each
+//! that is not any more.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 
 use super::Pool;
 use super::confirm::Confirm;
 use super::endpoint::{self, drain};
 use crate::client::error::Trouble;
+use crate::client::event::Phase;
 use crate::client::resolve::{Endpoint, Resolve, Sets, Update};
+use crate::clock;
+
+/// How long an endpoint that stood in for another one stays when it is needed no more: as long as a crash loop takes, so
+/// that it does not come and go with it.
+const LINGER: Duration = Duration::from_secs(30);
 
 /// Runs the resolver and the endpoint tasks until dropped; with it they all end. Calls in flight go on.
 pub(crate) async fn govern(pool: Arc<Pool>, resolver: Box<dyn Resolve>) {
     let (updates, mut sets) = mpsc::channel(1);
-    let mut tasks = JoinSet::new();
-    tasks.spawn(resolver.run(Sets::new(updates, pool.trouble.clone())));
-    tasks.spawn({
-        let pool = pool.clone();
+    let mut events = pool.settings.subset.map(|_| pool.events());
+    let mut members = Members::new(pool);
+    members
+        .tasks
+        .spawn(resolver.run(Sets::new(updates, members.pool.trouble.clone())));
+    members.tasks.spawn({
+        let pool = members.pool.clone();
         async move { pool.keep_fresh().await }
     });
-    let mut members = HashMap::new();
-    while let Some(update) = sets.recv().await {
-        match update {
-            Update::Endpoints(endpoints) => {
-                let named = named(endpoints);
-                for peer in members
-                    .keys()
-                    .filter(|peer| !named.contains_key(*peer))
-                    .copied()
-                    .collect::<Vec<_>>()
-                {
-                    end(&pool, peer, members.remove(&peer));
-                }
-                for (peer, endpoint) in named {
-                    match members.entry(peer) {
-                        Entry::Occupied(_) => pool.redescribe(endpoint),
-                        Entry::Vacant(place) => {
-                            let tenure = pool.join(endpoint);
-                            let life = endpoint::Endpoint::new(pool.clone(), peer, tenure).live();
-                            place.insert(tasks.spawn(life));
-                        }
-                    }
-                }
+    loop {
+        let changed = async {
+            match &mut events {
+                // Whatever it was, and however many were missed: what counts is how things stand now.
+                Some(events) => drop(events.recv().await),
+                None => std::future::pending().await,
             }
-            // The endpoints known stay: an old address may still serve, no address never does.
-            Update::Failed(error) => {
-                tracing::warn!(%error, "resolver failed; keeping the endpoints known");
-                pool.troubled(Trouble::Resolver(error));
+        };
+        let review = async {
+            match members.review_at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
             }
+        };
+        tokio::select! {
+            Some(update) = sets.recv() => match update {
+                Update::Endpoints(endpoints) => members.named = named(endpoints),
+                // The endpoints known stay: an old address may still serve, no address never does.
+                Update::Failed(error) => {
+                    tracing::warn!(%error, "resolver failed; keeping the endpoints known");
+                    members.pool.troubled(Trouble::Resolver(error));
+                    continue;
+                }
+            },
+            // The resolver has said its last word (a fixed list, for one), or an endpoint's task was ended.
+            Some(_) = members.tasks.join_next() => continue,
+            () = changed => {}
+            () = review => {}
         }
+        members.reconcile(clock::now());
     }
-    // The resolver has said its last word (a fixed list, for one); the endpoints live on.
-    while tasks.join_next().await.is_some() {}
 }
 
 /// By address; what is said last of one counts.
@@ -64,12 +73,81 @@ fn named(endpoints: Vec<Endpoint>) -> HashMap<SocketAddr, Endpoint> {
     normalised.map(|endpoint| (endpoint.address(), endpoint)).collect()
 }
 
-fn end(pool: &Arc<Pool>, peer: SocketAddr, task: Option<tokio::task::AbortHandle>) {
-    if let Some(task) = task {
-        task.abort();
+/// Whom the resolver names, and whom of them a task takes care of.
+struct Members {
+    pool: Arc<Pool>,
+    named: HashMap<SocketAddr, Endpoint>,
+    connected: HashMap<SocketAddr, Member>,
+    tasks: JoinSet<()>,
+    /// When somebody who is needed no more may go.
+    review_at: Option<Instant>,
+}
+
+struct Member {
+    task: AbortHandle,
+    /// When it was last one of those to connect to.
+    chosen_at: Instant,
+}
+
+impl Members {
+    fn new(pool: Arc<Pool>) -> Self {
+        Self {
+            pool,
+            named: HashMap::new(),
+            connected: HashMap::new(),
+            tasks: JoinSet::new(),
+            review_at: None,
+        }
     }
-    if let Some(lane) = pool.leave(peer) {
-        let confirm = Arc::new(Confirm::new(pool.clone(), peer));
-        tokio::spawn(drain(pool.clone(), lane, confirm));
+
+    /// Starts and ends tasks until they are those of the endpoints to connect to.
+    fn reconcile(&mut self, now: Instant) {
+        let chosen = self.chosen();
+        self.review_at = None;
+        let mut gone = Vec::new();
+        for (peer, member) in &mut self.connected {
+            if chosen.as_ref().is_none_or(|chosen| chosen.contains(peer)) {
+                member.chosen_at = now;
+            }
+            let leaves_at = member.chosen_at + LINGER;
+            if !self.named.contains_key(peer) || leaves_at <= now {
+                gone.push(*peer);
+            } else if member.chosen_at < now {
+                self.review_at = Some(self.review_at.map_or(leaves_at, |at| at.min(leaves_at)));
+            }
+        }
+        for peer in gone {
+            self.end(peer);
+        }
+        for (peer, endpoint) in &self.named {
+            if self.connected.contains_key(peer) {
+                self.pool.redescribe(endpoint.clone());
+            } else if chosen.as_ref().is_none_or(|chosen| chosen.contains(peer)) {
+                let tenure = self.pool.join(endpoint.clone());
+                let life = endpoint::Endpoint::new(self.pool.clone(), *peer, tenure).live();
+                let task = self.tasks.spawn(life);
+                self.connected.insert(*peer, Member { task, chosen_at: now });
+            }
+        }
+    }
+
+    /// The endpoints to connect to; `None` for all.
+    fn chosen(&self) -> Option<HashSet<SocketAddr>> {
+        let subset = self.pool.settings.subset?;
+        let is_out = |phase| matches!(phase, Phase::Evicted | Phase::Probation | Phase::Draining);
+        let statuses = self.pool.snapshot();
+        let out = statuses.iter().filter(|status| is_out(status.phase));
+        let addresses: Vec<_> = self.named.keys().copied().collect();
+        Some(subset.chosen(&addresses, &out.map(|status| status.peer).collect()))
+    }
+
+    fn end(&mut self, peer: SocketAddr) {
+        if let Some(member) = self.connected.remove(&peer) {
+            member.task.abort();
+        }
+        if let Some(lane) = self.pool.leave(peer) {
+            let confirm = Arc::new(Confirm::new(self.pool.clone(), peer));
+            tokio::spawn(drain(self.pool.clone(), lane, confirm));
+        }
     }
 }

@@ -15,6 +15,7 @@ mod redial;
 mod roster;
 mod rotation;
 mod stopwatch;
+mod subset;
 mod tried;
 mod watchdog;
 
@@ -29,6 +30,7 @@ use tokio::time::Instant;
 
 pub(crate) use lane::{Slot, Unanswered};
 pub(crate) use members::govern;
+pub use subset::Subset;
 pub(crate) use tried::Tried;
 
 use super::call::Classifier;
@@ -69,6 +71,8 @@ pub(crate) struct Settings {
     pub(crate) authority: Authority,
     pub(crate) feed: Feed,
     pub(crate) policy: Arc<dyn Policy>,
+    /// All endpoints, if none is given.
+    pub(crate) subset: Option<Subset>,
     pub(crate) classifier: Classifier,
     pub(crate) budget: RetryBudget,
     pub(crate) connect_timeout: Duration,
