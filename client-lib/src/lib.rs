@@ -9,8 +9,8 @@
 //!    tonic and connectrpc.
 //! 3. [`EvictLayer`] and [`EvictDiscover`]: eviction for tower services and balancers.
 //!
-//! 4. [`Client`]: the whole answer, for HTTP/2 without TLS today. It resolves a name, keeps one connection to each
-//!    endpoint, picks among those in rotation, evicts the dead, and repeats elsewhere the calls that may be repeated.
+//! 4. [`Client`]: the whole answer, for HTTP/2 and HTTP/1.1, in clear and with TLS. It resolves a name, keeps connections
+//!    to its endpoints, picks among those in rotation, evicts the dead, and repeats elsewhere the calls that may be repeated.
 //!
 //! Without a monitor everything keeps working from its own evidence.
 //!
@@ -59,6 +59,13 @@
 //! let mut request = tonic::Request::new(());
 //! request.extensions_mut().insert(obit::Idempotent(true));
 //! ```
+//!
+//! # Features
+//!
+//! | feature | default | what for |
+//! |---|---|---|
+//! | `tls` | no | `https` origins in [`Client`]: rustls with ring, the system's roots unless others are given |
+//! | `kernel-tests` | no | tests of this crate that make network namespaces and need root |
 
 pub mod client;
 mod clock;
@@ -70,8 +77,8 @@ pub mod feed;
 mod health;
 
 pub use client::{
-    Body, Cause, Client, ClientBuilder, EndpointEvent, EndpointStatus, Error, Idempotent, Phase, RetryBudget, Subset,
-    policy, resolve,
+    Body, Cause, Client, ClientBuilder, EndpointEvent, EndpointStatus, Error, Idempotent, Phase, Protocol, RetryBudget,
+    Subset, policy, resolve,
 };
 pub use connector::{Connector, connector};
 pub use error::PeerDead;

@@ -10,7 +10,9 @@ use http::uri::{Authority, Scheme};
 use super::Client;
 use super::call::Classifier;
 use super::policy::{Policy, RoundRobin};
-use super::pool::{Pool, Settings, Subset};
+#[cfg(feature = "tls")]
+use super::pool::Tls;
+use super::pool::{Connections, Pool, Protocol, Settings, Speech, Subset};
 use super::resolve::{Dns, Endpoint, Fixed, Resolve};
 use super::retry::RetryBudget;
 use crate::connection::DialOptions;
@@ -20,12 +22,22 @@ use crate::feed::Feed;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The origin is no `http://host[:port]`.
-    #[error("{0:?} is no origin of the form http://host[:port]")]
+    /// The origin is no `http://host[:port]`, nor one with `https`.
+    #[error("{0:?} is no origin of the form http://host[:port] or https://host[:port]")]
     Origin(String),
-    /// TLS is not built yet.
-    #[error("https is not supported yet; use http://")]
+    /// The crate was built without its feature `tls`.
+    #[error("https needs the feature `tls` of the crate obit: enable it, or use http://")]
     Https,
+    /// The system has no root certificates that could be read.
+    #[cfg(feature = "tls")]
+    #[error(
+        "no root certificates ({0}): install the system's (Debian: ca-certificates), or give a configuration with `tls`"
+    )]
+    NoRoots(String),
+    /// The origin's host cannot be asked of a certificate.
+    #[cfg(feature = "tls")]
+    #[error("{0:?} can be no name in a certificate: give one that can be with `tls_name`")]
+    TlsName(String),
 }
 
 /// Settings of a [`Client`]; every one has a default that suits a service of pods behind a headless name.
@@ -41,6 +53,13 @@ pub struct ClientBuilder {
     connect_timeout: Duration,
     drain_timeout: Duration,
     queue: (usize, Duration),
+    protocol: Protocol,
+    connections: Connections,
+    max_age: Option<Duration>,
+    #[cfg(feature = "tls")]
+    tls: Option<rustls::ClientConfig>,
+    #[cfg(feature = "tls")]
+    tls_name: Option<String>,
 }
 
 impl ClientBuilder {
@@ -56,6 +75,13 @@ impl ClientBuilder {
             connect_timeout: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(30),
             queue: (8192, Duration::from_secs(5)),
+            protocol: Protocol::Auto,
+            connections: Connections { http2: 1, http1: 64 },
+            max_age: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+            #[cfg(feature = "tls")]
+            tls_name: None,
         }
     }
 
@@ -127,6 +153,49 @@ impl ClientBuilder {
         self
     }
 
+    /// Which versions of HTTP are spoken. Default: [`Protocol::Auto`].
+    pub fn protocol(mut self, protocol: Protocol) -> Self {
+        self.protocol = protocol;
+        self
+    }
+
+    /// How many HTTP/2 connections are kept to each endpoint, at least 1. Default: 1. More than one where a single
+    /// connection's flow control or its one thread on the server are the bound: each call goes to the one that carries least.
+    pub fn connections_per_endpoint(mut self, count: usize) -> Self {
+        self.connections.http2 = count.max(1);
+        self
+    }
+
+    /// How many HTTP/1.1 connections there may be to each endpoint, at least 1. Default: 64. They are opened as calls need
+    /// them, and closed when they were not used for half a minute.
+    pub fn http1_connections_per_endpoint(mut self, most: usize) -> Self {
+        self.connections.http1 = most.max(1);
+        self
+    }
+
+    /// Replaces each connection after this time, a tenth more or less. The new one is up before the old one takes no more
+    /// calls, and those it carries end in peace. Default: `None`, never. For servers behind a load balancer on the transport
+    /// layer, which connections of any age keep on the backends of their day.
+    pub fn max_connection_age(mut self, age: impl Into<Option<Duration>>) -> Self {
+        self.max_age = age.into();
+        self
+    }
+
+    /// TLS with these roots and certificates, for an `https` origin. Its ALPN names are set by the
+    /// [`protocol`](Self::protocol). Default: the system's roots, no client certificate.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: rustls::ClientConfig) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
+    /// The name that the endpoints' certificates must be for. Default: the origin's host.
+    #[cfg(feature = "tls")]
+    pub fn tls_name(mut self, name: impl Into<String>) -> Self {
+        self.tls_name = Some(name.into());
+        self
+    }
+
     /// Starts the client on the current runtime. It dials at once; nothing is waited for.
     ///
     /// # Errors
@@ -138,9 +207,19 @@ impl ClientBuilder {
     /// Outside a tokio runtime.
     pub fn build(self) -> Result<Client, BuildError> {
         let (scheme, authority) = origin(&self.origin)?;
+        #[cfg(feature = "tls")]
+        let tls = if scheme == Scheme::HTTPS {
+            let name = self.tls_name.as_deref().unwrap_or(authority.host());
+            Some(tls(self.tls, name, self.protocol)?)
+        } else {
+            None
+        };
         let resolver = match self.resolver {
             Some(resolver) => resolver,
-            None => Box::new(Dns::new(authority.host(), authority.port_u16().unwrap_or(80))),
+            None => {
+                let default_port = if scheme == Scheme::HTTPS { 443 } else { 80 };
+                Box::new(Dns::new(authority.host(), authority.port_u16().unwrap_or(default_port)))
+            }
         };
         let policy = self
             .policy
@@ -162,6 +241,13 @@ impl ClientBuilder {
             queue_limit: self.queue.0,
             queue_deadline: self.queue.1,
             dial,
+            speech: Speech {
+                protocol: self.protocol,
+                #[cfg(feature = "tls")]
+                tls,
+            },
+            connections: self.connections,
+            max_age: self.max_age,
         });
         Ok(Client::start(pool, resolver))
     }
@@ -183,9 +269,40 @@ fn origin(text: &str) -> Result<(Scheme, Authority), BuildError> {
     };
     match scheme.as_str() {
         "http" => Ok((scheme, authority)),
+        "https" if cfg!(feature = "tls") => Ok((scheme, authority)),
         "https" => Err(BuildError::Https),
         _ => Err(malformed()),
     }
+}
+
+#[cfg(feature = "tls")]
+fn tls(config: Option<rustls::ClientConfig>, name: &str, protocol: Protocol) -> Result<Tls, BuildError> {
+    let bare = name.trim_matches(['[', ']']).to_owned();
+    let name = bare.try_into().map_err(|_| BuildError::TlsName(name.to_owned()))?;
+    let config = match config {
+        Some(config) => config,
+        None => trusting_the_system()?,
+    };
+    Ok(Tls::new(config, name, protocol))
+}
+
+/// With ring, whatever the process has chosen for others.
+#[cfg(feature = "tls")]
+fn trusting_the_system() -> Result<rustls::ClientConfig, BuildError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = rustls::RootCertStore::empty();
+    let (trusted, _) = roots.add_parsable_certificates(found.certs);
+    if trusted == 0 {
+        let why = found
+            .errors
+            .first()
+            .map_or_else(|| "none found".to_owned(), ToString::to_string);
+        return Err(BuildError::NoRoots(why));
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = versions.map_err(|error| BuildError::NoRoots(error.to_string()))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 #[cfg(test)]
@@ -196,7 +313,11 @@ mod tests {
     fn an_origin_is_http_and_a_host() {
         assert_eq!(origin("http://api:8080").unwrap().1, "api:8080");
         assert!(origin("http://[2001:db8::1]:80").is_ok());
-        assert_eq!(origin("https://api"), Err(BuildError::Https));
+        if cfg!(feature = "tls") {
+            assert_eq!(origin("https://api").unwrap().0, Scheme::HTTPS);
+        } else {
+            assert_eq!(origin("https://api"), Err(BuildError::Https));
+        }
         for malformed in ["api:8080", "api", "", "ftp://api", "http://"] {
             assert_eq!(
                 origin(malformed),

@@ -66,6 +66,8 @@ pub enum Trouble {
         peer: SocketAddr,
         /// What took it out.
         cause: super::Cause,
+        /// The error behind it, where there is one: what TLS or the system said.
+        source: Option<Arc<dyn StdError + Send + Sync>>,
     },
     /// The resolver's newest answer was an error.
     Resolver(Arc<dyn StdError + Send + Sync>),
@@ -99,7 +101,13 @@ impl StdError for Error {
             Self::Connection { source, .. } => Some(&**source),
             Self::RequestBody(source) => Some(&**source),
             Self::NoEndpoint {
-                last: Some(Trouble::Resolver(source)),
+                last:
+                    Some(
+                        Trouble::Resolver(source)
+                        | Trouble::Endpoint {
+                            source: Some(source), ..
+                        },
+                    ),
                 ..
             } => Some(&**source),
             Self::NoEndpoint { .. }
@@ -114,7 +122,12 @@ impl StdError for Error {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Endpoint { peer, cause } => write!(f, "{peer} is out: {cause}"),
+            Self::Endpoint {
+                peer,
+                cause: super::Cause::Tls,
+                source: Some(source),
+            } => write!(f, "{peer} is out: TLS: {source}"),
+            Self::Endpoint { peer, cause, .. } => write!(f, "{peer} is out: {cause}"),
             Self::Resolver(error) => write!(f, "the resolver failed: {error}"),
         }
     }

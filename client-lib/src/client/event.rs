@@ -13,14 +13,14 @@ use crate::health::{Health, Reason};
 /// ```text
 ///            ┌────────────────────────────────────────────────┐ GOAWAY, clean end
 ///            ▼                                                │
-/// idle ─▶ connecting ──SETTINGS──▶ ready ⇄ suspect         draining ◀─ verdict
+/// idle ─▶ connecting ──greeting──▶ ready ⇄ suspect         draining ◀─ verdict
 ///            │                       │        │ own dial      ▲ │
 ///            │ refused, unreachable, │ dead   │ failed        └─┤
 ///            │ unanswered            ▼        ▼                 ▼
 ///            └────────────────────▶ evicted ◀───────────────────┘
 ///                                    ▲    │ back-off, Alive, or nobody else left
 ///                          failed    │    ▼
-///                                   probation ──SETTINGS──▶ ready
+///                                   probation ──greeting──▶ ready
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -53,7 +53,7 @@ pub enum Cause {
     Removed,
     /// A dial begins: the back-off is over, it was said to be alive, or nobody else is left.
     Dial,
-    /// The handshake completed and, for a connection, the peer's SETTINGS came.
+    /// The handshake completed and, for a connection, the peer's greeting came (HTTP/2's SETTINGS, TLS).
     Answered,
     /// The monitor's verdict.
     Verdict(Health),
@@ -65,12 +65,16 @@ pub enum Cause {
     Unreachable,
     /// The dial got no answer within the learnt bound, or none at all.
     Unanswered,
-    /// The address accepted the connection and then did not speak HTTP/2 in time.
+    /// The address accepted the connection and then did not greet in time (TLS, HTTP/2).
     Mute,
     /// This client heard nothing on its connection, nor on a fresh dial.
     Silence,
     /// The connection ended, or announced its end.
     Closed,
+    /// The connection was replaced by a new one because of its age.
+    Aged,
+    /// TLS failed: a certificate that is not trusted or of another name, or no protocol in common.
+    Tls,
     /// Another error of a dial.
     Io(io::ErrorKind),
 }
@@ -96,9 +100,9 @@ impl Cause {
             Self::Unanswered | Self::Mute => Reason::SynStalled,
             Self::Silence => Reason::Silence,
             Self::Closed => Reason::PeerClosed,
-            Self::Answered => Reason::Handshake,
+            Self::Answered | Self::Aged => Reason::Handshake,
             Self::Removed => Reason::Removed,
-            Self::Resolved | Self::Dial | Self::Io(_) => Reason::Unspecified,
+            Self::Resolved | Self::Dial | Self::Tls | Self::Io(_) => Reason::Unspecified,
         }
     }
 }
@@ -115,9 +119,11 @@ impl fmt::Display for Cause {
             Self::Refused => f.write_str("connection refused"),
             Self::Unreachable => f.write_str("no route to host"),
             Self::Unanswered => f.write_str("dial not answered in time"),
-            Self::Mute => f.write_str("connected but speaks no HTTP/2"),
+            Self::Mute => f.write_str("connected but did not greet in time"),
             Self::Silence => f.write_str("silence, and a fresh dial was not answered"),
             Self::Closed => f.write_str("connection closed"),
+            Self::Aged => f.write_str("connection replaced for its age"),
+            Self::Tls => f.write_str("TLS failed"),
             Self::Io(kind) => write!(f, "dial failed: {kind}"),
         }
     }
@@ -151,6 +157,8 @@ pub struct EndpointStatus {
     pub cause: Cause,
     /// Since when.
     pub since: Instant,
-    /// Calls in flight on its present connection.
+    /// How many connections it has.
+    pub connections: usize,
+    /// Calls in flight on them.
     pub in_flight: usize,
 }

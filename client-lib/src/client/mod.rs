@@ -4,7 +4,7 @@
 //! Request ─▶ call ──slot?──▶ pool ◀──sets── resolver
 //!              │              ▲ ◀──verdicts── feed
 //!              ▼              │ phases
-//!            lane ──HTTP/2──▶ endpoint
+//!            lane ──HTTP──▶ endpoint
 //! ```
 
 mod builder;
@@ -31,7 +31,7 @@ pub use builder::{BuildError, ClientBuilder};
 pub use call::{Body, Idempotent};
 pub use error::{Error, Trouble};
 pub use event::{Cause, EndpointEvent, EndpointStatus, Phase};
-pub use pool::Subset;
+pub use pool::{Protocol, Subset};
 pub use retry::RetryBudget;
 
 use call::BoxError;
@@ -42,7 +42,7 @@ use pool::Pool;
 /// Clones share everything. A task of its own, not the requests, dials, watches, evicts and probes the endpoints; a call
 /// goes to an endpoint that is known to be good, waits in the client's queue while there is none, and goes elsewhere
 /// when it is certain or agreed that this does no harm. Without a monitor all of this works from the client's own
-/// evidence. Speaks HTTP/2 with prior knowledge (h2c); HTTP/1.1 and TLS are not built yet.
+/// evidence. Speaks HTTP/2, in clear or with TLS (feature `tls`), and HTTP/1.1; see [`Protocol`].
 ///
 /// It is a [`tower_service::Service`], and with it tonic's `GrpcService` and the inside of connectrpc's
 /// `ServiceTransport`:
@@ -76,7 +76,7 @@ impl Drop for Tasks {
 pub type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
 
 impl Client {
-    /// A client for `origin`, `http://host[:port]`: the authority of requests that name none and, unless endpoints or a
+    /// A client for `origin`, `http://host[:port]` or `https://host[:port]`: the authority of requests that name none and, unless endpoints or a
     /// resolver are given, the DNS name whose addresses serve.
     pub fn builder(origin: impl AsRef<str>) -> ClientBuilder {
         ClientBuilder::new(origin.as_ref())

@@ -1,4 +1,4 @@
-//! A pod for tests: an HTTP/2 echo server that can hold its answers, drain, and die.
+//! A pod for tests: an HTTP echo server that can hold its answers, drain, and die.
 
 #![allow(
     dead_code,
@@ -8,8 +8,10 @@
     reason = "each test binary uses its part"
 )]
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -18,9 +20,11 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use obit::{Client, ClientBuilder, Feed, Phase};
 use socket2::{SockFilter, SockRef};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -47,6 +51,8 @@ struct State {
     gate: Mutex<Option<Arc<Semaphore>>>,
     /// How many connections are open and not deaf.
     connections: watch::Sender<usize>,
+    /// How many connections there ever were.
+    welcomed: watch::Sender<usize>,
     /// Changed when the server dies: every connection is dropped as it is.
     death: watch::Sender<bool>,
     /// Counts the drains: every connection older than one ends in good order.
@@ -67,14 +73,18 @@ impl Server {
     }
 
     pub async fn with_streams(streams: u32) -> Self {
-        Self::start("127.0.0.1:0".parse().unwrap(), streams).await
+        Self::start("127.0.0.1:0".parse().unwrap(), Speaks::http2(streams)).await
     }
 
     pub async fn at(address: SocketAddr) -> Self {
-        Self::start(address, 1000).await
+        Self::start(address, Speaks::http2(1000)).await
     }
 
-    async fn start(address: SocketAddr, streams: u32) -> Self {
+    pub async fn speaking(speaks: Speaks) -> Self {
+        Self::start("127.0.0.1:0".parse().unwrap(), speaks).await
+    }
+
+    async fn start(address: SocketAddr, speaks: Speaks) -> Self {
         let reserved = bound(address);
         let address = reserved.local_addr().unwrap();
         let listener = bound(address).listen(1024).unwrap();
@@ -86,12 +96,13 @@ impl Server {
             held: watch::Sender::new(0),
             gate: Mutex::default(),
             connections: watch::Sender::new(0),
+            welcomed: watch::Sender::new(0),
             death: watch::Sender::new(false),
             drain: watch::Sender::new(0),
             vanished: watch::Sender::new(false),
             unreachable: watch::Sender::new(false),
         });
-        let accepting = Mutex::new(Some(tokio::spawn(accept(listener, state.clone(), streams))));
+        let accepting = Mutex::new(Some(tokio::spawn(accept(listener, state.clone(), speaks))));
         Self {
             address,
             _reserved: reserved,
@@ -177,6 +188,16 @@ impl Server {
             .unwrap();
     }
 
+    /// Waits until so many connections were opened, whatever became of them.
+    pub async fn welcomed(&self, connections: usize) {
+        self.state
+            .welcomed
+            .subscribe()
+            .wait_for(|count| *count >= connections)
+            .await
+            .unwrap();
+    }
+
     /// How many connections are open.
     pub fn connected(&self) -> usize {
         *self.state.connections.borrow()
@@ -208,7 +229,7 @@ fn bound(address: SocketAddr) -> TcpSocket {
     socket
 }
 
-async fn accept(listener: TcpListener, state: Arc<State>, streams: u32) {
+async fn accept(listener: TcpListener, state: Arc<State>, speaks: Speaks) {
     let mut vanished = state.vanished.subscribe();
     loop {
         let stream = tokio::select! {
@@ -221,7 +242,8 @@ async fn accept(listener: TcpListener, state: Arc<State>, streams: u32) {
         };
         stream.set_nodelay(true).unwrap();
         state.connections.send_modify(|count| *count += 1);
-        tokio::spawn(serve(stream, state.clone(), streams));
+        state.welcomed.send_modify(|count| *count += 1);
+        tokio::spawn(serve(stream, state.clone(), speaks.clone()));
     }
 }
 
@@ -233,23 +255,65 @@ fn deafen(socket: &impl AsFd) {
         .unwrap();
 }
 
-async fn serve(stream: TcpStream, state: Arc<State>, streams: u32) {
+/// What a server speaks on its connections.
+#[derive(Clone)]
+pub struct Speaks {
+    http: auto::Builder<TokioExecutor>,
+    tls: Option<Upgrade>,
+}
+
+/// Makes of a connection one inside which the server speaks.
+pub type Upgrade = Arc<dyn Fn(TcpStream) -> Pin<Box<dyn Future<Output = Option<BoxedIo>> + Send>> + Send + Sync>;
+
+/// A connection of whatever kind.
+pub type BoxedIo = Pin<Box<dyn Io>>;
+
+pub trait Io: AsyncRead + AsyncWrite + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Send> Io for T {}
+
+impl Speaks {
+    pub fn http2(streams: u32) -> Self {
+        let mut http = auto::Builder::new(TokioExecutor::new()).http2_only();
+        http.http2().max_concurrent_streams(streams);
+        Self { http, tls: None }
+    }
+
+    pub fn http1() -> Self {
+        Self {
+            http: auto::Builder::new(TokioExecutor::new()).http1_only(),
+            tls: None,
+        }
+    }
+
+    /// What the client begins with, inside what `upgrade` makes of the connection.
+    pub fn inside(upgrade: Upgrade) -> Self {
+        Self {
+            http: auto::Builder::new(TokioExecutor::new()),
+            tls: Some(upgrade),
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, state: Arc<State>, speaks: Speaks) {
     let (mut death, mut drain) = (state.death.subscribe(), state.drain.subscribe());
     let mut vanished = state.vanished.subscribe();
     let socket = stream.as_fd().try_clone_to_owned().unwrap();
     let drains = *drain.borrow();
-    let graceful = GracefulShutdown::new();
-    let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-        .max_concurrent_streams(streams)
-        .serve_connection(
-            TokioIo::new(stream),
-            hyper::service::service_fn({
-                let state = state.clone();
-                move |request| answer(state.clone(), request)
-            }),
-        );
-    let connection = graceful.watch(connection);
     let served = async {
+        let stream: BoxedIo = match &speaks.tls {
+            None => Box::pin(stream),
+            Some(upgrade) => match upgrade(stream).await {
+                Some(stream) => stream,
+                None => return,
+            },
+        };
+        let graceful = GracefulShutdown::new();
+        let service = hyper::service::service_fn({
+            let state = state.clone();
+            move |request| answer(state.clone(), request)
+        });
+        let connection = graceful.watch(speaks.http.serve_connection(TokioIo::new(stream), service));
         tokio::pin!(connection);
         tokio::select! {
             _ = &mut connection => return,

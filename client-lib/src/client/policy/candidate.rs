@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Average, Load};
+use super::{Average, Load, Loads};
 use crate::client::resolve::Endpoint;
 
 /// An endpoint in rotation. Cheap to clone; clones see the same calls in flight.
@@ -14,7 +14,7 @@ use crate::client::resolve::Endpoint;
 pub struct Candidate {
     address: SocketAddr,
     weight: u32,
-    pub(super) load: Arc<Load>,
+    pub(super) load: Loads,
     zone: Option<Arc<str>>,
     since: Instant,
 }
@@ -23,10 +23,10 @@ impl Candidate {
     /// `endpoint`, without calls, in rotation since `since`. For tests of policies: the client makes its own.
     #[must_use]
     pub fn new(endpoint: &Endpoint, since: Instant) -> Self {
-        Self::of(endpoint, since, Arc::default())
+        Self::of(endpoint, since, Loads::default())
     }
 
-    pub(crate) fn of(endpoint: &Endpoint, since: Instant, load: Arc<Load>) -> Self {
+    pub(crate) fn of(endpoint: &Endpoint, since: Instant, load: Loads) -> Self {
         Self {
             address: endpoint.address(),
             weight: endpoint.weight(),
@@ -40,7 +40,7 @@ impl Candidate {
     #[must_use]
     pub fn serving(self, calls: usize) -> Self {
         Self {
-            load: Arc::new(Load::of(calls, self.load.average().cloned())),
+            load: Load::of(calls, self.load.average().cloned()).into(),
             ..self
         }
     }
@@ -51,7 +51,7 @@ impl Candidate {
         let average = Average::new(Duration::from_secs(10), at);
         average.answered(latency, at);
         Self {
-            load: Arc::new(Load::of(self.in_flight(), Some(average))),
+            load: Load::of(self.in_flight(), Some(average)).into(),
             ..self
         }
     }
@@ -105,6 +105,12 @@ impl Candidate {
     #[must_use]
     pub fn latency_ns(&self, now: Instant) -> f32 {
         self.load.average().map_or(0.0, |average| average.at(now))
+    }
+
+    /// One call more in flight.
+    #[cfg(test)]
+    pub(crate) fn begin(&self) {
+        self.load.begin();
     }
 
     /// Whether it carries less than `other`, each in relation to its weight.

@@ -70,7 +70,7 @@ pub(crate) fn measured(count: usize, decay: Duration, born: Instant) -> Arc<[Can
     let candidate = |index| {
         let load = Load::closed(Some(Average::new(decay, born)));
         load.set_limit(usize::MAX);
-        Candidate::of(&endpoint(index), born, Arc::new(load))
+        Candidate::of(&endpoint(index), born, load.into())
     };
     (0..count).map(candidate).collect()
 }
@@ -111,7 +111,7 @@ pub(crate) fn piled_at(
     let head = head();
     let picker = policy.prepare(candidates.clone(), outside.now());
     for _ in 0..calls {
-        candidates[picker.pick(&Call::new(&head, outside))].load.begin();
+        candidates[picker.pick(&Call::new(&head, outside))].begin();
     }
     candidates.iter().map(Candidate::in_flight).collect()
 }

@@ -192,7 +192,7 @@ mod tests {
             let candidates = serving(&[0; 10]);
             let picker = HeaderHash::of(USER).bounded(1.25).prepare(candidates.clone(), Scripted::seeded(0).now());
             for (calls, key) in keys.into_iter().enumerate() {
-                candidates[pick(&*picker, key)].load.begin();
+                candidates[pick(&*picker, key)].begin();
                 let most = candidates.iter().map(Candidate::in_flight).max().unwrap();
                 #[expect(clippy::cast_precision_loss, reason = "small numbers")]
                 let bound = (1.25 * ((calls + 1) as f64 / 10.0 + 1.0)).ceil();

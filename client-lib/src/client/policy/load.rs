@@ -1,8 +1,55 @@
 //! What one connection carries: written by calls as they come and go, read by policies.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Average;
+
+/// The connections of one endpoint as one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Loads {
+    first: Arc<Load>,
+    more: Option<Arc<[Arc<Load>]>>,
+}
+
+impl From<Load> for Loads {
+    fn from(load: Load) -> Self {
+        Self {
+            first: Arc::new(load),
+            more: None,
+        }
+    }
+}
+
+impl Loads {
+    pub(crate) fn of(first: Arc<Load>, more: impl ExactSizeIterator<Item = Arc<Load>>) -> Self {
+        let more = (more.len() > 0).then(|| more.collect());
+        Self { first, more }
+    }
+
+    fn more(&self) -> impl Iterator<Item = &Arc<Load>> {
+        self.more.iter().flat_map(|more| more.iter())
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.more()
+            .fold(self.first.in_flight(), |sum, load| sum + load.in_flight())
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.first.is_full() && self.more().all(|load| load.is_full())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn begin(&self) {
+        self.first.begin();
+    }
+
+    /// Of its oldest connection: all lead to the same peer.
+    pub(crate) fn average(&self) -> Option<&Average> {
+        self.first.average()
+    }
+}
 
 /// The streams of a connection, and how long it takes to answer.
 #[derive(Debug)]

@@ -48,7 +48,7 @@ pub use call::{Call, Environment};
 pub use candidate::Candidate;
 pub use header_hash::HeaderHash;
 pub use least_request::LeastRequest;
-pub(crate) use load::Load;
+pub(crate) use load::{Load, Loads};
 pub use peak_ewma::PeakEwma;
 pub use random::Random;
 pub use round_robin::RoundRobin;

@@ -135,7 +135,7 @@ mod tests {
             .answered(Duration::from_secs(1), now);
         let picker = PeakEwma::default().prepare(candidates.clone(), now);
         assert_eq!(picker.pick(&Call::new(&head, &outside)), 1);
-        candidates[1].load.begin();
+        candidates[1].begin();
         assert_eq!(picker.pick(&Call::new(&head, &outside)), 0);
         candidates[1]
             .load

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use hyper::client::conn::http1;
 use hyper::client::conn::http2::{self, Connection, SendRequest};
 use hyper::rt::{Executor, Read, Write};
 
@@ -68,7 +69,7 @@ impl OneTask {
 /// # Errors
 ///
 /// hyper's, when the preface cannot be written.
-pub(crate) async fn handshake<T>(
+pub(crate) async fn http2<T>(
     io: T,
     gauge: Arc<Gauge>,
     kill: KillSwitch,
@@ -91,7 +92,32 @@ where
     Ok((sender, driver))
 }
 
-/// Both halves of a connection. Completes when the connection is over and every stream of it has ended.
+/// Speaks HTTP/1.1 over `io`; the future completes when the connection is over, and must be polled for anything to happen.
+///
+/// # Errors
+///
+/// hyper's; none that is known.
+pub(crate) async fn http1<T>(
+    io: T,
+    gauge: Arc<Gauge>,
+) -> hyper::Result<(http1::SendRequest<Outbound>, impl Future<Output = ()> + Send)>
+where
+    T: Read + Write + Unpin + Send + 'static,
+{
+    let (sender, connection) = http1::Builder::new().handshake(io).await?;
+    // Not dropped when the kill switch is thrown, as HTTP/2's is: what reads a response body would take that for its end.
+    // The I/O below fails, and so do both.
+    let driver = async move {
+        let ended = connection.await;
+        if let Err(error) = ended {
+            tracing::debug!(%error, "connection ended");
+        }
+        gauge.reach(Stage::Closed);
+    };
+    Ok((sender, driver))
+}
+
+/// Both halves of an HTTP/2 connection. Completes when the connection is over and every stream of it has ended.
 #[must_use = "a connection stands still unless it is driven"]
 pub(crate) struct Driver<T: Read + Write + Unpin + Send + 'static> {
     connection: Option<Connection<T, Outbound, OneTask>>,

@@ -1,24 +1,29 @@
 //! One endpoint's life, as control flow: the task that dials it, puts it into rotation, doubts it, drops it and probes it
 //! again. The drawing is at [`Phase`].
 
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Pool;
+use super::berth::Growth;
 use super::confirm::{Answer, Confirm, cause_of};
-use super::driver;
+use super::extras::{Dialling, Stay, extras};
 use super::lane::{Gauge, Lane, Stage};
+use super::open::Failure;
 use super::redial::Redial;
-use super::roster::Tenure;
+use super::roster::{Seat, Tenure};
 use super::watchdog::silence;
 use crate::PeerDead;
 use crate::client::event::{Cause, Phase};
 use crate::client::policy::Average;
 use crate::clock;
-use crate::connection::{self, ConnectionHandle};
+use crate::connection::{self, ConnectionHandle, DialError, GuardedTcp};
 use crate::feed::PeerWatch;
 use crate::health::{Health, Reason, Verdict};
 
@@ -28,39 +33,56 @@ const PROVEN: Duration = Duration::from_secs(1);
 /// The least time between two dials on demand of calls that find nobody in rotation.
 const DEMAND_PAUSE: Duration = Duration::from_millis(100);
 
-/// The task's own state.
+/// How long a connection goes on after the dial that was to replace it failed, before the next.
+const AGE_RETRY: Duration = Duration::from_secs(30);
+
+/// The state of a task that takes care of one of an endpoint's connections.
 pub(super) struct Endpoint {
     pool: Arc<Pool>,
     peer: SocketAddr,
-    tenure: Tenure,
+    place: (Tenure, Seat),
+    stay: Stay,
     watch: PeerWatch,
     confirm: Arc<Confirm>,
+    /// Whether the first connection is up.
+    standing: Arc<watch::Sender<bool>>,
     redial: Redial,
     dice: fastrand::Rng,
 }
 
-impl Endpoint {
-    pub(super) fn new(pool: Arc<Pool>, peer: SocketAddr, tenure: Tenure) -> Self {
-        Self {
-            watch: pool.settings.feed.watch(peer),
-            confirm: Arc::new(Confirm::new(pool.clone(), peer)),
-            redial: Redial::default(),
-            dice: fastrand::Rng::with_seed(fastrand::u64(..)),
-            pool,
-            peer,
-            tenure,
-        }
+/// All connections of one endpoint. Lives until dropped; what is in flight then goes on, see [`drain`].
+pub(super) async fn live(pool: Arc<Pool>, peer: SocketAddr, tenure: Tenure, growth: Option<Arc<Growth>>) {
+    let confirm = Arc::new(Confirm::new(pool.clone(), peer));
+    let standing = Arc::new(watch::Sender::new(false));
+    let seat = |seat, stay| Endpoint {
+        watch: pool.settings.feed.watch(peer),
+        confirm: confirm.clone(),
+        standing: standing.clone(),
+        redial: Redial::default(),
+        dice: fastrand::Rng::with_seed(fastrand::u64(..)),
+        pool: pool.clone(),
+        peer,
+        place: (tenure, seat),
+        stay,
+    };
+    tokio::select! {
+        () = seat(0, Stay::Always).lead() => {}
+        () = extras(&pool, peer, growth, seat) => {}
     }
+}
 
-    /// Lives until aborted. What is in flight then goes on; see [`drain`].
-    pub(super) async fn live(mut self) {
+impl Endpoint {
+    /// The first connection, which the endpoint is judged by.
+    async fn lead(mut self) {
         let mut phase = Phase::Connecting;
         loop {
             self.enter(phase, Cause::Dial, None);
             match self.connect(phase).await {
                 Ok(lane) => {
                     let established = clock::now();
-                    let (next, cause) = self.serve(&lane).await;
+                    self.standing.send_replace(true);
+                    let (lane, next, cause) = self.serve(lane).await;
+                    self.standing.send_replace(false);
                     let proven = lane.has_served() || clock::now().saturating_duration_since(established) >= PROVEN;
                     self.retire(lane);
                     if proven {
@@ -72,22 +94,62 @@ impl Endpoint {
                     }
                     self.enter(Phase::Evicted, cause, None);
                 }
-                Err(cause) => self.enter(Phase::Evicted, cause, None),
+                Err(failure) => self.enter(Phase::Evicted, failure, None),
             }
             self.rest().await;
             phase = Phase::Probation;
         }
     }
 
-    fn enter(&self, phase: Phase, cause: Cause, lane: Option<&Arc<Lane>>) {
-        self.pool.enter(self.peer, self.tenure, phase, cause, lane.cloned());
+    /// A further connection. It is dialled only while the first one stands: an endpoint that is out is asked by one dial, not
+    /// by many.
+    pub(super) async fn attend(mut self, dialling: Arc<Dialling>) {
+        let mut dialling = Some(dialling);
+        let mut standing = self.standing.subscribe();
+        loop {
+            if standing.wait_for(|standing| *standing).await.is_err() {
+                return;
+            }
+            self.enter(Phase::Connecting, Cause::Dial, None);
+            let connected = self.connect(Phase::Connecting).await;
+            if let Ok(lane) = &connected {
+                // Before it is counted as dialled, so that nobody takes it for missing.
+                self.enter(Phase::Ready, Cause::Answered, Some(lane));
+            }
+            dialling.take();
+            match connected {
+                Ok(lane) => {
+                    let stay = self.stay;
+                    let first = lane.clone();
+                    let ended = tokio::select! {
+                        (lane, _, cause) = self.serve(lane) => Some((lane, cause)),
+                        () = stay.over(&first) => None,
+                    };
+                    let (lane, cause) = ended.unwrap_or((first, Cause::Closed));
+                    if lane.has_served() {
+                        self.redial = Redial::default();
+                    }
+                    self.enter(Phase::Idle, cause, None);
+                    self.retire(lane);
+                }
+                Err(failure) => self.enter(Phase::Idle, failure, None),
+            }
+            if self.stay == Stay::WhileUsed {
+                return;
+            }
+            self.rest().await;
+        }
     }
 
-    /// From the first SYN to the peer's SETTINGS.
+    fn enter(&self, phase: Phase, why: impl Into<Failure>, lane: Option<&Arc<Lane>>) {
+        self.pool.enter(self.peer, self.place, phase, why.into(), lane.cloned());
+    }
+
+    /// From the first SYN to the peer's greeting.
     ///
     /// An endpoint that does not answer within the learnt bound is shown as evicted, but its dial goes on as the probe:
     /// a network slower than the bound still gets its connection.
-    async fn connect(&mut self, phase: Phase) -> Result<Arc<Lane>, Cause> {
+    async fn connect(&mut self, phase: Phase) -> Result<Arc<Lane>, Failure> {
         let pool = self.pool.clone();
         let bound = pool.handshakes().bound();
         let dial = connection::dial(&pool.settings.feed, self.peer, &pool.settings.dial);
@@ -106,64 +168,79 @@ impl Endpoint {
                 }
             }
         };
-        let io = dialled.map_err(|error| cause_of(&error))?;
-        let handle = io.handle();
-        pool.learn(&handle);
-
-        let average = pool.decay.map(|decay| Average::new(decay, pool.born));
-        let gauge = Arc::new(Gauge::new(pool.queue.clone(), average));
-        let opening = async {
-            let (sender, driver) = driver::handshake(io, gauge.clone(), handle.kill_switch().clone())
-                .await
-                .map_err(|_| Cause::Closed)?;
-            tokio::spawn(driver);
-            match gauge.reached(Stage::Open).await {
-                Stage::Open => Ok(sender),
-                _ => Err(Cause::Closed),
-            }
-        };
-        let opened = tokio::time::timeout(pool.settings.connect_timeout, opening).await;
-        let sender = opened.unwrap_or(Err(Cause::Mute))?;
-        Ok(Arc::new(Lane::new(self.peer, sender, gauge, handle)))
+        pool.open(self.peer, dialled).await
     }
 
-    /// As long as the connection is good. Says where to go from here, and why.
-    async fn serve(&mut self, lane: &Arc<Lane>) -> (Phase, Cause) {
-        let established_ns = clock::monotonic_ns();
+    /// As long as the connection is good, or the one that takes its place when it is old. Says where to go from here, and
+    /// why.
+    async fn serve(&mut self, mut lane: Arc<Lane>) -> (Arc<Lane>, Phase, Cause) {
+        let mut established_ns = clock::monotonic_ns();
         let known = self.watch.health();
         if known.verdict == Verdict::Draining
-            && let Some(end) = self.sit_out(lane, known).await
+            && let Some((phase, cause)) = self.sit_out(&lane, known).await
         {
-            return end;
+            return (lane, phase, cause);
         }
-        self.enter(Phase::Ready, Cause::Answered, Some(lane));
+        self.enter(Phase::Ready, Cause::Answered, Some(&lane));
+        let mut old_at = self.old_at();
+        let mut successor: Option<Successor> = None;
         loop {
             let health = tokio::select! {
                 biased;
-                ended = ended(lane) => return self.end_of(ended),
-                death = silence(lane, &self.confirm) => {
+                ended = ended(&lane) => {
+                    let (phase, cause) = self.end_of(ended);
+                    return (lane, phase, cause);
+                }
+                death = silence(&lane, &self.confirm) => {
                     lane.connection().kill_switch().kill(death);
-                    return (Phase::Evicted, Cause::Silence);
+                    return (lane, Phase::Evicted, Cause::Silence);
                 }
                 health = self.watch.changed() => health,
+                () = at(old_at) => {
+                    if self.stay == Stay::WhileUsed {
+                        return (lane, Phase::Idle, Cause::Aged);
+                    }
+                    old_at = None;
+                    successor = Some(Box::pin(self.pool.clone().dial_and_open(self.peer)));
+                    continue;
+                }
+                succeeding = succeed(&mut successor) => {
+                    successor = None;
+                    match succeeding {
+                        Ok(young) => {
+                            self.enter(Phase::Ready, Cause::Aged, Some(&young));
+                            self.retire(std::mem::replace(&mut lane, young));
+                            established_ns = clock::monotonic_ns();
+                            old_at = self.old_at();
+                        }
+                        Err(failure) => {
+                            tracing::debug!(peer = %self.peer, cause = %failure.cause, "no successor for an old connection");
+                            old_at = Some(clock::now() + AGE_RETRY);
+                        }
+                    }
+                    continue;
+                }
             };
             match health.verdict {
                 // A doubt older than the handshake is answered by it.
                 Verdict::Suspect if health.kernel_ns == 0 || health.kernel_ns > established_ns => {
-                    self.enter(Phase::Suspect, Cause::Verdict(health), Some(lane));
+                    self.enter(Phase::Suspect, Cause::Verdict(health), Some(&lane));
                     let answer = tokio::select! {
                         biased;
-                        ended = ended(lane) => return self.end_of(ended),
+                        ended = ended(&lane) => {
+                            let (phase, cause) = self.end_of(ended);
+                            return (lane, phase, cause);
+                        }
                         answer = self.confirm.ask(clock::now()) => answer,
                     };
                     match answer {
-                        Answer::Alive => self.enter(Phase::Ready, Cause::Answered, Some(lane)),
-                        Answer::Gone(cause) => return (Phase::Evicted, cause),
+                        Answer::Alive => self.enter(Phase::Ready, Cause::Answered, Some(&lane)),
+                        Answer::Gone(cause) => return (lane, Phase::Evicted, cause),
                     }
                 }
                 Verdict::Draining => {
-                    if let Some(end) = self.sit_out(lane, health).await {
-                        return end;
+                    if let Some((phase, cause)) = self.sit_out(&lane, health).await {
+                        return (lane, phase, cause);
                     }
                 }
                 // A death after this connection's birth threw its kill switch, which `ended` sees; an older one is of
@@ -171,6 +248,12 @@ impl Endpoint {
                 Verdict::Dead | Verdict::Suspect | Verdict::Alive | Verdict::Unknown => {}
             }
         }
+    }
+
+    /// When a connection made now is to be replaced: a tenth earlier or later, so that not all are at once.
+    fn old_at(&mut self) -> Option<Instant> {
+        let age = self.pool.settings.max_age?;
+        Some(clock::now() + age.mul_f64(0.9 + 0.2 * self.dice.f64()))
     }
 
     /// Takes no new calls while the verdict is that it is going away; back when that is withdrawn, or says how it ended.
@@ -224,6 +307,25 @@ impl Endpoint {
     }
 }
 
+/// The dial of the connection that is to take an old one's place.
+type Successor = Pin<Box<dyn Future<Output = Result<Arc<Lane>, Failure>> + Send>>;
+
+/// Cancel safe.
+async fn succeed(successor: &mut Option<Successor>) -> Result<Arc<Lane>, Failure> {
+    match successor {
+        Some(successor) => successor.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Completes at `when`, if ever.
+async fn at(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Waits until the peer is said to be alive, who was not before. Cancel safe.
 async fn alive(watch: &mut PeerWatch) {
     while watch.changed().await.verdict != Verdict::Alive {}
@@ -269,6 +371,24 @@ pub(super) async fn drain(pool: Arc<Pool>, lane: Arc<Lane>, confirm: Arc<Confirm
 }
 
 impl Pool {
+    async fn dial_and_open(self: Arc<Self>, peer: SocketAddr) -> Result<Arc<Lane>, Failure> {
+        let dialled = connection::dial(&self.settings.feed, peer, &self.settings.dial).await;
+        self.open(peer, dialled).await
+    }
+
+    /// Makes a connection that takes calls of what a dial brought.
+    async fn open(&self, peer: SocketAddr, dialled: Result<GuardedTcp, DialError>) -> Result<Arc<Lane>, Failure> {
+        let io = dialled.map_err(|error| Failure::new(cause_of(&error), error))?;
+        let handle = io.handle();
+        self.learn(&handle);
+        let average = self.decay.map(|decay| Average::new(decay, self.born));
+        let gauge = Arc::new(Gauge::new(self.queue.clone(), average));
+        let opening = self.settings.speech.open(io, &gauge);
+        let opened = tokio::time::timeout(self.settings.connect_timeout, opening).await;
+        let sender = opened.unwrap_or(Err(Cause::Mute.into()))?;
+        Ok(Arc::new(Lane::new(peer, sender, gauge, handle)))
+    }
+
     /// A handshake completed.
     pub(super) fn learn(&self, connection: &ConnectionHandle) {
         if let Some(rtt) = connection.handshake_rtt() {

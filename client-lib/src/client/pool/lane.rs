@@ -1,4 +1,5 @@
-//! One HTTP/2 connection as calls see it: a sender, a gauge of free streams, and who is in flight.
+//! One connection as calls see it: a sender, a gauge of free streams, and who is in flight. An HTTP/1.1 connection is one
+//! with a single stream.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,9 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::client::conn::http2::SendRequest;
+use hyper::client::conn::{TrySendError, http1, http2};
 use tokio::sync::{Notify, watch};
 
+use super::exchange::exchange;
 use super::queue::Queue;
 use super::stopwatch::Stopwatch;
 use crate::client::Error;
@@ -87,16 +89,29 @@ impl Gauge {
     }
 }
 
+/// What hyper sends requests with.
+#[derive(Debug)]
+pub(crate) enum Sender {
+    /// One request after the other: whoever sends has the sender until the answer came.
+    Http1(http1::SendRequest<Outbound>),
+    /// Many at once: everybody sends with a clone.
+    Http2(http2::SendRequest<Outbound>),
+}
+
 /// An established connection of the pool.
 #[derive(Debug)]
 pub(crate) struct Lane {
     peer: SocketAddr,
     /// Gone once the lane takes no new calls. A request that meets the end of its connection can be left behind in hyper's
     /// channel, neither sent nor handed back, for as long as a sender lives: then its call would hang for ever.
-    sender: Mutex<Option<SendRequest<Outbound>>>,
+    sender: Mutex<Option<Sender>>,
     gauge: Arc<Gauge>,
     /// Whether a call was ever answered.
     served: AtomicBool,
+    /// Whether it carries one call at a time.
+    single: bool,
+    /// Whether a call was answered since this was last asked, where one is carried at a time.
+    used: AtomicBool,
     /// Told when the first call comes to an idle connection.
     busy: Notify,
     /// Told when the last call left.
@@ -105,17 +120,14 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(
-        peer: SocketAddr,
-        sender: SendRequest<Outbound>,
-        gauge: Arc<Gauge>,
-        handle: ConnectionHandle,
-    ) -> Self {
+    pub(crate) fn new(peer: SocketAddr, sender: Sender, gauge: Arc<Gauge>, handle: ConnectionHandle) -> Self {
         Self {
             peer,
+            single: matches!(sender, Sender::Http1(_)),
             sender: Mutex::new(Some(sender)),
             gauge,
             served: AtomicBool::new(false),
+            used: AtomicBool::new(false),
             busy: Notify::new(),
             idle: Notify::new(),
             handle,
@@ -136,8 +148,31 @@ impl Lane {
         self.sender().take();
     }
 
-    fn sender(&self) -> MutexGuard<'_, Option<SendRequest<Outbound>>> {
+    fn sender(&self) -> MutexGuard<'_, Option<Sender>> {
         self.sender.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A sender for one request.
+    fn lend(&self) -> Option<Sender> {
+        let mut place = self.sender();
+        match &*place {
+            Some(Sender::Http2(sender)) => Some(Sender::Http2(sender.clone())),
+            _ => place.take(),
+        }
+    }
+
+    /// Takes back a sender that was lent, unless the lane was closed meanwhile.
+    fn restore(&self, sender: Option<http1::SendRequest<Outbound>>) {
+        let mut place = self.sender();
+        if self.gauge.open.load(Ordering::SeqCst) {
+            *place = sender.map(Sender::Http1);
+        }
+    }
+
+    /// Whether it takes calls, now or once one of those it carries has ended.
+    pub(crate) fn is_open(&self) -> bool {
+        // The kill switch is thrown by the feed, a moment before the endpoint's task takes the lane out of rotation.
+        self.gauge.open.load(Ordering::SeqCst) && !self.handle.kill_switch().is_killed()
     }
 
     /// The connection below, for looking at it and ending it.
@@ -147,6 +182,16 @@ impl Lane {
 
     pub(crate) fn has_served(&self) -> bool {
         self.served.load(Ordering::Relaxed)
+    }
+
+    /// Whether it carries one call at a time (HTTP/1.1).
+    pub(crate) fn is_single(&self) -> bool {
+        self.single
+    }
+
+    /// Whether one that carries one call at a time carries one, or did since this was last asked.
+    pub(crate) fn was_used(&self) -> bool {
+        self.used.swap(false, Ordering::Relaxed) || self.in_flight() > 0
     }
 
     /// Waits until a call comes to the idle connection; may return early. Cancel safe.
@@ -182,6 +227,18 @@ pub(crate) enum Unanswered {
     Failed(hyper::Error),
 }
 
+impl From<TrySendError<Request<Outbound>>> for Unanswered {
+    fn from(failure: TrySendError<Request<Outbound>>) -> Self {
+        let whole = failure.message().is_some();
+        let error = failure.into_error();
+        if whole {
+            Self::NotSent(Some(error))
+        } else {
+            Self::Failed(error)
+        }
+    }
+}
+
 /// A stream of a lane, held by one call from its choice to the end of its response.
 #[derive(Debug)]
 pub(crate) struct Slot(Arc<Lane>);
@@ -189,8 +246,7 @@ pub(crate) struct Slot(Arc<Lane>);
 impl Slot {
     /// A free stream of `lane`, if it has one.
     pub(crate) fn of(lane: &Arc<Lane>) -> Option<Self> {
-        // The kill switch is thrown by the feed, a moment before the endpoint's task takes the lane out of rotation.
-        if !lane.gauge.open.load(Ordering::SeqCst) || lane.handle.kill_switch().is_killed() {
+        if !lane.is_open() {
             return None;
         }
         lane.gauge.load.begin().map(|before| {
@@ -207,15 +263,27 @@ impl Slot {
 
     /// Sends one request. Dropping the future resets its stream.
     pub(crate) async fn send(&self, request: Request<Outbound>) -> Result<Response<Incoming>, Unanswered> {
-        // Cloned and dropped again before the answer is waited for: see `Lane::sender`.
-        let Some(mut sender) = self.0.sender().clone() else {
+        let Some(sender) = self.0.lend() else {
+            // Somebody else gave up the call that had it, and with it the connection.
+            self.0.close();
             return Err(Unanswered::NotSent(None));
         };
         let stopwatch = self.0.load().average().map(Stopwatch::start);
-        let answer = sender.try_send_request(request);
-        drop(sender);
-        match answer.await {
-            Ok(response) => {
+        let answer = match sender {
+            Sender::Http1(sender) => exchange(sender, &self.0.gauge, request).await.map(|(answer, sender)| {
+                self.0.used.store(true, Ordering::Relaxed);
+                self.0.restore(sender);
+                answer
+            }),
+            Sender::Http2(mut sender) => {
+                let answer = sender.try_send_request(request);
+                // Dropped before the answer is waited for: see `Lane::sender`.
+                drop(sender);
+                answer.await.map_err(Unanswered::from)
+            }
+        };
+        match &answer {
+            Ok(_) => {
                 if let Some(stopwatch) = stopwatch {
                     stopwatch.answered();
                 }
@@ -223,15 +291,12 @@ impl Slot {
                 if !self.0.has_served() {
                     self.0.served.store(true, Ordering::Relaxed);
                 }
-                Ok(response)
             }
-            Err(failure) if failure.message().is_some() => {
-                // The connection is over and the pool's task has not heard of it yet: no other call need try.
-                self.0.close();
-                Err(Unanswered::NotSent(Some(failure.into_error())))
-            }
-            Err(failure) => Err(Unanswered::Failed(failure.into_error())),
+            // The connection is over and the pool's task has not heard of it yet: no other call need try.
+            Err(Unanswered::NotSent(_)) => self.0.close(),
+            Err(Unanswered::Failed(_)) => {}
         }
+        answer
     }
 
     /// What a caller hears of an error of this stream, or of its end before the response's: the death that caused it, if there was one. HTTP/2 loses the
@@ -283,11 +348,12 @@ mod tests {
             io.handle(),
             Arc::new(Gauge::new(Arc::new(Queue::new(1, Duration::ZERO)), None)),
         );
-        let (sender, driver) = driver::handshake(io, gauge.clone(), handle.kill_switch().clone())
+        let (sender, driver) = driver::http2(io, gauge.clone(), handle.kill_switch().clone())
             .await
             .unwrap();
         gauge.limit(CALLS);
-        (Arc::new(Lane::new(peer, sender, gauge, handle)), driver)
+        let lane = Lane::new(peer, Sender::Http2(sender), gauge, handle);
+        (Arc::new(lane), driver)
     }
 
     fn request() -> Request<Outbound> {

@@ -123,9 +123,11 @@ impl Members {
             if self.connected.contains_key(peer) {
                 self.pool.redescribe(endpoint.clone());
             } else if chosen.as_ref().is_none_or(|chosen| chosen.contains(peer)) {
-                let tenure = self.pool.join(endpoint.clone());
-                let life = endpoint::Endpoint::new(self.pool.clone(), *peer, tenure).live();
-                let task = self.tasks.spawn(life);
+                let growth = self.pool.settings.speech.protocol.may_be_http1().then(Arc::default);
+                let tenure = self.pool.join(endpoint.clone(), growth.clone());
+                let task = self
+                    .tasks
+                    .spawn(endpoint::live(self.pool.clone(), *peer, tenure, growth));
                 self.connected.insert(*peer, Member { task, chosen_at: now });
             }
         }
@@ -145,9 +147,9 @@ impl Members {
         if let Some(member) = self.connected.remove(&peer) {
             member.task.abort();
         }
-        if let Some(lane) = self.pool.leave(peer) {
-            let confirm = Arc::new(Confirm::new(self.pool.clone(), peer));
-            tokio::spawn(drain(self.pool.clone(), lane, confirm));
+        let confirm = Arc::new(Confirm::new(self.pool.clone(), peer));
+        for lane in self.pool.leave(peer) {
+            tokio::spawn(drain(self.pool.clone(), lane, confirm.clone()));
         }
     }
 }

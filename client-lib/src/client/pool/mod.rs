@@ -4,18 +4,25 @@
 //! resolver ──sets──▶ members ──one task each──▶ endpoint ──phase──▶ roster ──snapshot──▶ rotation ──▶ slot of a call
 //! ```
 
+mod berth;
 mod confirm;
 pub(crate) mod driver;
 mod endpoint;
+mod exchange;
+mod extras;
 mod handshakes;
 mod lane;
 mod members;
+mod open;
+mod protocol;
 mod queue;
 mod redial;
 mod roster;
 mod rotation;
 mod stopwatch;
 mod subset;
+#[cfg(feature = "tls")]
+mod tls;
 mod tried;
 mod watchdog;
 
@@ -30,7 +37,11 @@ use tokio::time::Instant;
 
 pub(crate) use lane::{Slot, Unanswered};
 pub(crate) use members::govern;
+pub(crate) use open::Speech;
+pub use protocol::Protocol;
 pub use subset::Subset;
+#[cfg(feature = "tls")]
+pub(crate) use tls::Tls;
 pub(crate) use tried::Tried;
 
 use super::call::Classifier;
@@ -42,6 +53,7 @@ use super::{Error, RetryBudget};
 use crate::clock;
 use crate::connection::DialOptions;
 use crate::feed::Feed;
+use berth::Berth;
 use handshakes::Handshakes;
 use queue::Queue;
 use roster::Roster;
@@ -80,6 +92,18 @@ pub(crate) struct Settings {
     pub(crate) queue_limit: usize,
     pub(crate) queue_deadline: Duration,
     pub(crate) dial: DialOptions,
+    pub(crate) speech: Speech,
+    pub(crate) connections: Connections,
+    pub(crate) max_age: Option<Duration>,
+}
+
+/// How many connections an endpoint has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Connections {
+    /// With HTTP/2: so many, always.
+    pub(crate) http2: usize,
+    /// With HTTP/1.1: as calls need them, so many at most.
+    pub(crate) http1: usize,
 }
 
 /// All that calls and endpoint tasks share.
@@ -187,8 +211,8 @@ impl Pool {
 
     fn free_slot(&self, head: &Parts, tried: &Tried) -> Option<Slot> {
         let rotation = self.rotation.load();
-        let lanes = rotation.lanes();
-        if lanes.is_empty() {
+        let berths = rotation.berths();
+        if berths.is_empty() {
             return None;
         }
         let call = Call::new(head, &Outside).after(tried.peers());
@@ -196,19 +220,19 @@ impl Pool {
         // Twice, so that the share of an endpoint that is full or tried falls to its neighbour only when two in a row are.
         for _ in 0..2 {
             choice = rotation.pick(&call);
-            let lane = &lanes[choice];
-            if !tried.contains(lane.peer())
-                && let Some(slot) = Slot::of(lane)
+            let berth = &berths[choice];
+            if !tried.contains(berth.peer())
+                && let Some(slot) = berth.slot()
             {
                 return Some(slot);
             }
         }
-        let mut others = (1..=lanes.len()).map(|step| &lanes[(choice + step) % lanes.len()]);
+        let mut others = (1..=berths.len()).map(|step| &berths[(choice + step) % berths.len()]);
         let fresh = others
             .clone()
-            .filter(|lane| !tried.contains(lane.peer()))
-            .find_map(Slot::of);
-        fresh.or_else(|| others.find_map(Slot::of))
+            .filter(|berth| !tried.contains(berth.peer()))
+            .find_map(Berth::slot);
+        fresh.or_else(|| others.find_map(Berth::slot))
     }
 
     fn handshakes(&self) -> std::sync::MutexGuard<'_, Handshakes> {

@@ -6,7 +6,9 @@ use std::sync::{Arc, PoisonError};
 
 use tokio::time::Instant;
 
+use super::berth::{Berth, Growth};
 use super::lane::Lane;
+use super::open::Failure;
 use super::rotation::{Connected, Rotation, Standing};
 use super::{Pool, Trouble};
 use crate::client::event::{Cause, EndpointEvent, EndpointStatus, Phase};
@@ -18,16 +20,67 @@ use crate::clock;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tenure(u64);
 
+/// One of an endpoint's connections, by its number: 0 is there as long as the endpoint is, the others come and go with it.
+pub(crate) type Seat = usize;
+
+/// What is known of one of an endpoint's connections.
+#[derive(Debug)]
+struct Place {
+    phase: Phase,
+    lane: Option<Arc<Lane>>,
+}
+
 #[derive(Debug)]
 struct Entry {
     tenure: Tenure,
+    /// That of its best connection.
     phase: Phase,
     cause: Cause,
     since: Instant,
     endpoint: Endpoint,
     /// Since when it serves; gone with an eviction.
     serving_since: Option<Instant>,
-    lane: Option<Arc<Lane>>,
+    /// By seat.
+    places: Vec<Place>,
+    growth: Option<Arc<Growth>>,
+}
+
+impl Entry {
+    fn lanes(&self) -> impl Iterator<Item = &Arc<Lane>> {
+        self.places.iter().filter_map(|place| place.lane.as_ref())
+    }
+
+    /// Of its connections that are in `phase`.
+    fn lanes_in(&self, phase: Phase) -> impl Iterator<Item = &Arc<Lane>> {
+        let there = self.places.iter().filter(move |place| place.phase == phase);
+        there.filter_map(|place| place.lane.as_ref())
+    }
+
+    /// Notes where one of its connections is now, and says where the endpoint is.
+    fn seat(&mut self, seat: Seat, place: Place) -> Phase {
+        while self.places.len() <= seat {
+            self.places.push(Place {
+                phase: Phase::Idle,
+                lane: None,
+            });
+        }
+        self.places[seat] = place;
+        let phases = self.places.iter().map(|place| place.phase);
+        phases.min_by_key(|phase| rank(*phase)).unwrap_or(Phase::Idle)
+    }
+}
+
+/// The lower, the more use an endpoint is.
+fn rank(phase: Phase) -> u8 {
+    match phase {
+        Phase::Ready => 0,
+        Phase::Suspect => 1,
+        Phase::Draining => 2,
+        Phase::Probation => 3,
+        Phase::Connecting => 4,
+        Phase::Evicted => 5,
+        Phase::Idle | Phase::Removed => 6,
+    }
 }
 
 #[derive(Debug, Default)]
@@ -43,7 +96,8 @@ impl Roster {
             phase: entry.phase,
             cause: entry.cause,
             since: entry.since,
-            in_flight: entry.lane.as_ref().map_or(0, |lane| lane.in_flight()),
+            connections: entry.lanes().count(),
+            in_flight: entry.lanes().map(|lane| lane.in_flight()).sum(),
         };
         self.entries.iter().map(status).collect()
     }
@@ -60,7 +114,7 @@ impl Roster {
                 standing,
                 endpoint: &entry.endpoint,
                 since: entry.serving_since.unwrap_or(entry.since),
-                lane: entry.lane.as_ref()?,
+                berth: Berth::of(entry.lanes_in(entry.phase).cloned(), entry.growth.clone())?,
             })
         });
         Rotation::of(connected.collect(), self.entries.len(), policy, now)
@@ -68,8 +122,8 @@ impl Roster {
 }
 
 impl Pool {
-    /// A new endpoint.
-    pub(super) fn join(&self, endpoint: Endpoint) -> Tenure {
+    /// A new endpoint. Calls that find all its connections full say so to `growth`.
+    pub(super) fn join(&self, endpoint: Endpoint, growth: Option<Arc<Growth>>) -> Tenure {
         let now = clock::now();
         let mut roster = self.roster();
         roster.tenures += 1;
@@ -80,7 +134,8 @@ impl Pool {
             cause: Cause::Resolved,
             since: now,
             serving_since: None,
-            lane: None,
+            places: Vec::new(),
+            growth,
             endpoint,
         };
         roster.entries.insert(entry.endpoint.address(), entry);
@@ -99,40 +154,57 @@ impl Pool {
         }
     }
 
-    /// The endpoint is no longer named; its connection, if it has one, is returned.
-    pub(super) fn leave(&self, peer: SocketAddr) -> Option<Arc<Lane>> {
+    /// The endpoint is no longer named; its connections are returned.
+    pub(super) fn leave(&self, peer: SocketAddr) -> Vec<Arc<Lane>> {
         let mut roster = self.roster();
-        let entry = roster.entries.remove(&peer)?;
+        let Some(entry) = roster.entries.remove(&peer) else {
+            return Vec::new();
+        };
         let now = clock::now();
         self.cut(&roster, now);
         self.tell(peer, entry.phase, Phase::Removed, Cause::Removed, now);
-        entry.lane
+        entry.lanes().cloned().collect()
     }
 
-    /// Moves an endpoint to `phase`, with the connection it has there. Nothing happens when its tenure is over.
-    pub(super) fn enter(&self, peer: SocketAddr, tenure: Tenure, phase: Phase, cause: Cause, lane: Option<Arc<Lane>>) {
+    /// Moves a connection of an endpoint to `phase`, and with it perhaps the endpoint. Nothing happens when its tenure is
+    /// over.
+    pub(super) fn enter(
+        &self,
+        peer: SocketAddr,
+        (tenure, seat): (Tenure, Seat),
+        phase: Phase,
+        Failure { cause, source }: Failure,
+        lane: Option<Arc<Lane>>,
+    ) {
         let mut roster = self.roster();
         let now = clock::now();
         let Some(entry) = roster.entries.get_mut(&peer).filter(|entry| entry.tenure == tenure) else {
             return;
         };
-        let from = std::mem::replace(&mut entry.phase, phase);
-        entry.cause = cause;
-        entry.since = now;
-        match phase {
+        let to = entry.seat(seat, Place { phase, lane });
+        let alone = entry.places.len() == 1;
+        let from = std::mem::replace(&mut entry.phase, to);
+        // What becomes of one connection of many is no event of the endpoint's.
+        let moved = from != to || alone;
+        if moved {
+            entry.cause = cause;
+            entry.since = now;
+        }
+        match to {
             Phase::Ready => entry.serving_since = entry.serving_since.or(Some(now)),
             Phase::Evicted => entry.serving_since = None,
             _ => {}
         }
-        entry.lane = lane;
         let routed = |phase| matches!(phase, Phase::Ready | Phase::Suspect | Phase::Draining);
-        if routed(from) || routed(phase) {
+        if routed(from) || routed(to) {
             self.cut(&roster, now);
         }
-        self.tell(peer, from, phase, cause, now);
+        if moved {
+            self.tell(peer, from, to, cause, now);
+        }
         drop(roster);
         if matches!(phase, Phase::Evicted | Phase::Draining) {
-            self.troubled(Trouble::Endpoint { peer, cause });
+            self.troubled(Trouble::Endpoint { peer, cause, source });
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::lane::Lane;
+use super::berth::Berth;
 use crate::client::policy::{Call, Candidate, Picker, Policy};
 use crate::client::resolve::Endpoint;
 
@@ -40,13 +40,13 @@ pub(crate) struct Connected<'a> {
     pub(crate) endpoint: &'a Endpoint,
     /// When it became ready, for the first time or after an eviction.
     pub(crate) since: Instant,
-    pub(crate) lane: &'a Arc<Lane>,
+    pub(crate) berth: Berth,
 }
 
-/// A snapshot of the connections that take calls, and the policy prepared for it. Never changed, only replaced.
+/// A snapshot of the endpoints that take calls, and the policy prepared for it. Never changed, only replaced.
 #[derive(Debug, Default)]
 pub(crate) struct Rotation {
-    lanes: Box<[Arc<Lane>]>,
+    berths: Box<[Berth]>,
     /// `None` while there is nobody to pick.
     picker: Option<Box<dyn Picker>>,
 }
@@ -60,16 +60,16 @@ impl Rotation {
         if connected.iter().any(|one| one.endpoint.weight() > 0) {
             connected.retain(|one| one.endpoint.weight() > 0);
         }
-        let candidate = |one: &Connected<'_>| Candidate::of(one.endpoint, one.since, one.lane.load().clone());
+        let candidate = |one: &Connected<'_>| Candidate::of(one.endpoint, one.since, one.berth.loads());
         let candidates: Arc<[_]> = connected.iter().map(candidate).collect();
         Self {
-            lanes: connected.iter().map(|one| one.lane.clone()).collect(),
             picker: (!candidates.is_empty()).then(|| policy.prepare(candidates, now)),
+            berths: connected.into_iter().map(|one| one.berth).collect(),
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.lanes.is_empty()
+        self.berths.is_empty()
     }
 
     /// When the policy is to be prepared anew.
@@ -77,13 +77,13 @@ impl Rotation {
         self.picker.as_ref()?.stale_at()
     }
 
-    /// The index of the lane to use, of which there is one.
+    /// The index of the berth to use, of which there is one.
     pub(crate) fn pick(&self, call: &Call<'_>) -> usize {
-        self.picker.as_ref().map_or(0, |picker| picker.pick(call)) % self.lanes.len().max(1)
+        self.picker.as_ref().map_or(0, |picker| picker.pick(call)) % self.berths.len().max(1)
     }
 
-    pub(crate) fn lanes(&self) -> &[Arc<Lane>] {
-        &self.lanes
+    pub(crate) fn berths(&self) -> &[Berth] {
+        &self.berths
     }
 }
 

@@ -1,0 +1,82 @@
+//! From a TCP connection to one that takes calls: TLS where it is asked for, then the greeting of the protocol.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+
+use hyper::rt::{Read, Write};
+
+use super::driver;
+use super::lane::{Gauge, Sender, Stage};
+use super::protocol::{Protocol, Spoken};
+#[cfg(feature = "tls")]
+use super::tls::Tls;
+use crate::client::event::Cause;
+use crate::connection::{GuardedTcp, KillSwitch};
+
+/// Why a connection came to nothing, and what was said by whoever found out.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) cause: Cause,
+    pub(crate) source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+impl From<Cause> for Failure {
+    fn from(cause: Cause) -> Self {
+        Self { cause, source: None }
+    }
+}
+
+impl Failure {
+    pub(super) fn new(cause: Cause, source: impl StdError + Send + Sync + 'static) -> Self {
+        Self {
+            cause,
+            source: Some(Arc::new(source)),
+        }
+    }
+}
+
+/// What is spoken on the connections of a pool.
+#[derive(Debug, Clone)]
+pub(crate) struct Speech {
+    pub(crate) protocol: Protocol,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<Tls>,
+}
+
+impl Speech {
+    /// Greets the peer and waits until it takes calls. The connection's driver runs in a task of its own from then on.
+    pub(super) async fn open(&self, io: GuardedTcp, gauge: &Arc<Gauge>) -> Result<Sender, Failure> {
+        let kill = io.kill_switch().clone();
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            let (io, spoken) = tls.handshake(io).await?;
+            return greet(io, spoken, gauge, kill).await;
+        }
+        greet(io, self.protocol.in_clear(), gauge, kill).await
+    }
+}
+
+async fn greet<T>(io: T, spoken: Spoken, gauge: &Arc<Gauge>, kill: KillSwitch) -> Result<Sender, Failure>
+where
+    T: Read + Write + Unpin + Send + 'static,
+{
+    let failed = |error| Failure::new(Cause::Closed, error);
+    let sender = match spoken {
+        Spoken::Http1 => {
+            let (sender, driver) = driver::http1(io, gauge.clone()).await.map_err(failed)?;
+            tokio::spawn(driver);
+            // The peer says nothing before it is asked.
+            gauge.limit(1);
+            Sender::Http1(sender)
+        }
+        Spoken::Http2 => {
+            let (sender, driver) = driver::http2(io, gauge.clone(), kill).await.map_err(failed)?;
+            tokio::spawn(driver);
+            Sender::Http2(sender)
+        }
+    };
+    match gauge.reached(Stage::Open).await {
+        Stage::Open => Ok(sender),
+        _ => Err(Cause::Closed.into()),
+    }
+}
