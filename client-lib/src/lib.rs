@@ -77,8 +77,8 @@ pub mod feed;
 mod health;
 
 pub use client::{
-    Body, Cause, Client, ClientBuilder, EndpointEvent, EndpointStatus, Error, Idempotent, Phase, Protocol, RetryBudget,
-    Subset, policy, resolve,
+    Body, Cause, Client, ClientBuilder, EndpointEvent, EndpointStatus, Error, HealthCheck, Idempotent,
+    OutlierDetection, Phase, Protocol, RetryBudget, Subset, policy, resolve,
 };
 pub use connector::{Connector, connector};
 pub use error::PeerDead;

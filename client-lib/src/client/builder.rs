@@ -12,7 +12,7 @@ use super::call::Classifier;
 use super::policy::{Policy, RoundRobin};
 #[cfg(feature = "tls")]
 use super::pool::Tls;
-use super::pool::{Connections, Pool, Protocol, Settings, Speech, Subset};
+use super::pool::{Connections, HealthCheck, OutlierDetection, Pool, Protocol, Settings, Speech, Subset};
 use super::resolve::{Dns, Endpoint, Fixed, Resolve};
 use super::retry::RetryBudget;
 use crate::connection::DialOptions;
@@ -56,6 +56,8 @@ pub struct ClientBuilder {
     protocol: Protocol,
     connections: Connections,
     max_age: Option<Duration>,
+    outliers: Option<OutlierDetection>,
+    check: Option<HealthCheck>,
     #[cfg(feature = "tls")]
     tls: Option<rustls::ClientConfig>,
     #[cfg(feature = "tls")]
@@ -78,6 +80,8 @@ impl ClientBuilder {
             protocol: Protocol::Auto,
             connections: Connections { http2: 1, http1: 64 },
             max_age: None,
+            outliers: None,
+            check: None,
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "tls")]
@@ -181,6 +185,18 @@ impl ClientBuilder {
         self
     }
 
+    /// Takes endpoints out of rotation that are up and answer worse than the others. Default: none is.
+    pub fn outlier_detection(mut self, detection: OutlierDetection) -> Self {
+        self.outliers = Some(detection);
+        self
+    }
+
+    /// Asks each endpoint how it is. Default: none is asked.
+    pub fn health_check(mut self, check: HealthCheck) -> Self {
+        self.check = Some(check);
+        self
+    }
+
     /// TLS with these roots and certificates, for an `https` origin. Its ALPN names are set by the
     /// [`protocol`](Self::protocol). Default: the system's roots, no client certificate.
     #[cfg(feature = "tls")]
@@ -248,6 +264,8 @@ impl ClientBuilder {
             },
             connections: self.connections,
             max_age: self.max_age,
+            outliers: self.outliers,
+            check: self.check,
         });
         Ok(Client::start(pool, resolver))
     }

@@ -22,6 +22,8 @@ use crate::health::{Health, Reason};
 ///                          failed    │    ▼
 ///                                   probation ──greeting──▶ ready
 /// ```
+///
+/// A ready endpoint is shown as ejected while its answers keep it out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
@@ -35,6 +37,8 @@ pub enum Phase {
     Suspect,
     /// Out of rotation by a verdict that it is going away. Its calls in flight go on.
     Draining,
+    /// Out of rotation though connected, by its answers: they are worse than the others', or it says that it is not well.
+    Ejected,
     /// Out, until the next probe.
     Evicted,
     /// Out, with one dial on its way to find out.
@@ -73,6 +77,12 @@ pub enum Cause {
     Closed,
     /// The connection was replaced by a new one because of its age.
     Aged,
+    /// Its answers were failures, or failures more often than the others'.
+    Outlier,
+    /// It failed its health check.
+    Unwell,
+    /// It passed its health check again, or the time of its ejection is over.
+    Readmitted,
     /// TLS failed: a certificate that is not trusted or of another name, or no protocol in common.
     Tls,
     /// Another error of a dial.
@@ -100,9 +110,9 @@ impl Cause {
             Self::Unanswered | Self::Mute => Reason::SynStalled,
             Self::Silence => Reason::Silence,
             Self::Closed => Reason::PeerClosed,
-            Self::Answered | Self::Aged => Reason::Handshake,
+            Self::Answered | Self::Aged | Self::Readmitted => Reason::Handshake,
             Self::Removed => Reason::Removed,
-            Self::Resolved | Self::Dial | Self::Tls | Self::Io(_) => Reason::Unspecified,
+            Self::Resolved | Self::Dial | Self::Tls | Self::Outlier | Self::Unwell | Self::Io(_) => Reason::Unspecified,
         }
     }
 }
@@ -123,6 +133,9 @@ impl fmt::Display for Cause {
             Self::Silence => f.write_str("silence, and a fresh dial was not answered"),
             Self::Closed => f.write_str("connection closed"),
             Self::Aged => f.write_str("connection replaced for its age"),
+            Self::Outlier => f.write_str("too many of its answers were failures"),
+            Self::Unwell => f.write_str("failed its health check"),
+            Self::Readmitted => f.write_str("back after an ejection"),
             Self::Tls => f.write_str("TLS failed"),
             Self::Io(kind) => write!(f, "dial failed: {kind}"),
         }

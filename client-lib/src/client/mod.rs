@@ -31,7 +31,7 @@ pub use builder::{BuildError, ClientBuilder};
 pub use call::{Body, Idempotent};
 pub use error::{Error, Trouble};
 pub use event::{Cause, EndpointEvent, EndpointStatus, Phase};
-pub use pool::{Protocol, Subset};
+pub use pool::{HealthCheck, OutlierDetection, Protocol, Subset};
 pub use retry::RetryBudget;
 
 use call::BoxError;

@@ -12,7 +12,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -32,6 +32,9 @@ use tokio::task::JoinHandle;
 /// The header that names a call; the server counts each name it processes.
 pub const CALL_ID: &str = "call-id";
 
+/// Where a server says how it is. Not counted among the calls it processed.
+pub const HEALTH_PATH: &str = "/healthz";
+
 pub struct Server {
     address: SocketAddr,
     /// Bound and never listening: while the server is dead, nobody else is given its port.
@@ -45,6 +48,10 @@ struct State {
     processed: AtomicUsize,
     present: AtomicUsize,
     most: AtomicUsize,
+    /// Whether calls are answered with 500, and of how many one is not.
+    failing: AtomicUsize,
+    /// Whether it says so when asked how it is.
+    unwell: AtomicBool,
     /// How many calls are being held.
     held: watch::Sender<usize>,
     /// `None`: answers at once.
@@ -93,6 +100,8 @@ impl Server {
             processed: AtomicUsize::new(0),
             present: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
+            failing: AtomicUsize::new(0),
+            unwell: AtomicBool::new(false),
             held: watch::Sender::new(0),
             gate: Mutex::default(),
             connections: watch::Sender::new(0),
@@ -125,6 +134,16 @@ impl Server {
 
     pub fn ids(&self) -> Vec<u64> {
         self.state.ids.lock().unwrap().clone()
+    }
+
+    /// From now on calls are answered with 500, but for each `nth`; 0 for none.
+    pub fn fail_all_but_each(&self, nth: usize) {
+        self.state.failing.store(nth, Ordering::SeqCst);
+    }
+
+    /// What it says at [`HEALTH_PATH`].
+    pub fn say_well(&self, well: bool) {
+        self.state.unwell.store(!well, Ordering::SeqCst);
     }
 
     /// From now on calls are received and not answered.
@@ -336,20 +355,27 @@ async fn serve(stream: TcpStream, state: Arc<State>, speaks: Speaks) {
 }
 
 async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    let answer = |status: u16, body| Ok(Response::builder().status(status).body(body).unwrap());
+    if request.uri().path() == HEALTH_PATH {
+        let unwell = state.unwell.load(Ordering::SeqCst);
+        return answer(if unwell { 503 } else { 200 }, Full::default());
+    }
     let present = state.present.fetch_add(1, Ordering::SeqCst) + 1;
     state.most.fetch_max(present, Ordering::SeqCst);
     if let Some(id) = request.headers().get(CALL_ID) {
         state.ids.lock().unwrap().push(id.to_str().unwrap().parse().unwrap());
     }
     let body = request.into_body().collect().await;
-    state.processed.fetch_add(1, Ordering::SeqCst);
+    let processed = state.processed.fetch_add(1, Ordering::SeqCst);
     let gate = state.gate.lock().unwrap().clone();
     if let Some(gate) = gate {
         state.held.send_modify(|held| *held += 1);
         let _ = gate.acquire().await;
     }
     state.present.fetch_sub(1, Ordering::SeqCst);
-    Ok(Response::new(Full::new(body?.to_bytes())))
+    let failing = state.failing.load(Ordering::SeqCst);
+    let fails = failing > 0 && !processed.is_multiple_of(failing);
+    answer(if fails { 500 } else { 200 }, Full::new(body?.to_bytes()))
 }
 
 /// A client of `servers` without a monitor.

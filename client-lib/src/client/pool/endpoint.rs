@@ -14,8 +14,10 @@ use super::Pool;
 use super::berth::Growth;
 use super::confirm::{Answer, Confirm, cause_of};
 use super::extras::{Dialling, Stay, extras};
+use super::judge::{check, eject};
 use super::lane::{Gauge, Lane, Stage};
 use super::open::Failure;
+use super::outlier::Tally;
 use super::redial::Redial;
 use super::roster::{Seat, Tenure};
 use super::watchdog::silence;
@@ -48,10 +50,17 @@ pub(super) struct Endpoint {
     standing: Arc<watch::Sender<bool>>,
     redial: Redial,
     dice: fastrand::Rng,
+    tally: Option<Arc<Tally>>,
 }
 
 /// All connections of one endpoint. Lives until dropped; what is in flight then goes on, see [`drain`].
-pub(super) async fn live(pool: Arc<Pool>, peer: SocketAddr, tenure: Tenure, growth: Option<Arc<Growth>>) {
+pub(super) async fn live(
+    pool: Arc<Pool>,
+    peer: SocketAddr,
+    tenure: Tenure,
+    growth: Option<Arc<Growth>>,
+    tally: Option<Arc<Tally>>,
+) {
     let confirm = Arc::new(Confirm::new(pool.clone(), peer));
     let standing = Arc::new(watch::Sender::new(false));
     let seat = |seat, stay| Endpoint {
@@ -64,10 +73,13 @@ pub(super) async fn live(pool: Arc<Pool>, peer: SocketAddr, tenure: Tenure, grow
         peer,
         place: (tenure, seat),
         stay,
+        tally: tally.clone(),
     };
     tokio::select! {
         () = seat(0, Stay::Always).lead() => {}
         () = extras(&pool, peer, growth, seat) => {}
+        () = eject(&pool, peer, tenure, tally.as_deref()) => {}
+        () = check(&pool, peer, tenure) => {}
     }
 }
 
@@ -168,7 +180,7 @@ impl Endpoint {
                 }
             }
         };
-        pool.open(self.peer, dialled).await
+        pool.open(self.peer, dialled, self.tally.clone()).await
     }
 
     /// As long as the connection is good, or the one that takes its place when it is old. Says where to go from here, and
@@ -201,7 +213,7 @@ impl Endpoint {
                         return (lane, Phase::Idle, Cause::Aged);
                     }
                     old_at = None;
-                    successor = Some(Box::pin(self.pool.clone().dial_and_open(self.peer)));
+                    successor = Some(Box::pin(self.pool.clone().dial_and_open(self.peer, self.tally.clone())));
                     continue;
                 }
                 succeeding = succeed(&mut successor) => {
@@ -371,13 +383,18 @@ pub(super) async fn drain(pool: Arc<Pool>, lane: Arc<Lane>, confirm: Arc<Confirm
 }
 
 impl Pool {
-    async fn dial_and_open(self: Arc<Self>, peer: SocketAddr) -> Result<Arc<Lane>, Failure> {
+    async fn dial_and_open(self: Arc<Self>, peer: SocketAddr, tally: Option<Arc<Tally>>) -> Result<Arc<Lane>, Failure> {
         let dialled = connection::dial(&self.settings.feed, peer, &self.settings.dial).await;
-        self.open(peer, dialled).await
+        self.open(peer, dialled, tally).await
     }
 
     /// Makes a connection that takes calls of what a dial brought.
-    async fn open(&self, peer: SocketAddr, dialled: Result<GuardedTcp, DialError>) -> Result<Arc<Lane>, Failure> {
+    async fn open(
+        &self,
+        peer: SocketAddr,
+        dialled: Result<GuardedTcp, DialError>,
+        tally: Option<Arc<Tally>>,
+    ) -> Result<Arc<Lane>, Failure> {
         let io = dialled.map_err(|error| Failure::new(cause_of(&error), error))?;
         let handle = io.handle();
         self.learn(&handle);
@@ -386,7 +403,7 @@ impl Pool {
         let opening = self.settings.speech.open(io, &gauge);
         let opened = tokio::time::timeout(self.settings.connect_timeout, opening).await;
         let sender = opened.unwrap_or(Err(Cause::Mute.into()))?;
-        Ok(Arc::new(Lane::new(peer, sender, gauge, handle)))
+        Ok(Arc::new(Lane::new(peer, sender, gauge, handle, tally)))
     }
 
     /// A handshake completed.

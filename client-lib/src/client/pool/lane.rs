@@ -11,6 +11,7 @@ use hyper::client::conn::{TrySendError, http1, http2};
 use tokio::sync::{Notify, watch};
 
 use super::exchange::exchange;
+use super::outlier::{Tally, is_failure};
 use super::queue::Queue;
 use super::stopwatch::Stopwatch;
 use crate::client::Error;
@@ -117,10 +118,18 @@ pub(crate) struct Lane {
     /// Told when the last call left.
     idle: Notify,
     handle: ConnectionHandle,
+    /// Of its endpoint, where outliers are looked for.
+    tally: Option<Arc<Tally>>,
 }
 
 impl Lane {
-    pub(crate) fn new(peer: SocketAddr, sender: Sender, gauge: Arc<Gauge>, handle: ConnectionHandle) -> Self {
+    pub(crate) fn new(
+        peer: SocketAddr,
+        sender: Sender,
+        gauge: Arc<Gauge>,
+        handle: ConnectionHandle,
+        tally: Option<Arc<Tally>>,
+    ) -> Self {
         Self {
             peer,
             single: matches!(sender, Sender::Http1(_)),
@@ -131,6 +140,7 @@ impl Lane {
             busy: Notify::new(),
             idle: Notify::new(),
             handle,
+            tally,
         }
     }
 
@@ -283,7 +293,14 @@ impl Slot {
             }
         };
         match &answer {
-            Ok(_) => {
+            Ok(answer) => {
+                if let Some(tally) = &self.0.tally {
+                    if is_failure(answer.status(), answer.headers()) {
+                        tally.failed();
+                    } else {
+                        tally.succeeded();
+                    }
+                }
                 if let Some(stopwatch) = stopwatch {
                     stopwatch.answered();
                 }
@@ -294,7 +311,11 @@ impl Slot {
             }
             // The connection is over and the pool's task has not heard of it yet: no other call need try.
             Err(Unanswered::NotSent(_)) => self.0.close(),
-            Err(Unanswered::Failed(_)) => {}
+            Err(Unanswered::Failed(_)) => {
+                if let Some(tally) = &self.0.tally {
+                    tally.failed();
+                }
+            }
         }
         answer
     }
@@ -352,7 +373,7 @@ mod tests {
             .await
             .unwrap();
         gauge.limit(CALLS);
-        let lane = Lane::new(peer, Sender::Http2(sender), gauge, handle);
+        let lane = Lane::new(peer, Sender::Http2(sender), gauge, handle, None);
         (Arc::new(lane), driver)
     }
 

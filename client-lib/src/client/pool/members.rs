@@ -13,6 +13,8 @@ use tokio::time::Instant;
 use super::Pool;
 use super::confirm::Confirm;
 use super::endpoint::{self, drain};
+use super::judge::compare;
+use super::outlier::Tally;
 use crate::client::error::Trouble;
 use crate::client::event::Phase;
 use crate::client::resolve::{Endpoint, Resolve, Sets, Update};
@@ -26,7 +28,7 @@ const LINGER: Duration = Duration::from_secs(30);
 pub(crate) async fn govern(pool: Arc<Pool>, resolver: Box<dyn Resolve>) {
     let (updates, mut sets) = mpsc::channel(1);
     let mut events = pool.settings.subset.map(|_| pool.events());
-    let mut members = Members::new(pool);
+    let mut members = Members::new(pool.clone());
     members
         .tasks
         .spawn(resolver.run(Sets::new(updates, members.pool.trouble.clone())));
@@ -34,6 +36,9 @@ pub(crate) async fn govern(pool: Arc<Pool>, resolver: Box<dyn Resolve>) {
         let pool = members.pool.clone();
         async move { pool.keep_fresh().await }
     });
+    if let Some(outliers) = pool.settings.outliers {
+        members.tasks.spawn(compare(pool, outliers));
+    }
     loop {
         let changed = async {
             match &mut events {
@@ -124,10 +129,11 @@ impl Members {
                 self.pool.redescribe(endpoint.clone());
             } else if chosen.as_ref().is_none_or(|chosen| chosen.contains(peer)) {
                 let growth = self.pool.settings.speech.protocol.may_be_http1().then(Arc::default);
-                let tenure = self.pool.join(endpoint.clone(), growth.clone());
+                let tally = self.pool.settings.outliers.map(|it| Arc::new(Tally::new(&it)));
+                let tenure = self.pool.join(endpoint.clone(), growth.clone(), tally.clone());
                 let task = self
                     .tasks
-                    .spawn(endpoint::live(self.pool.clone(), *peer, tenure, growth));
+                    .spawn(endpoint::live(self.pool.clone(), *peer, tenure, growth, tally));
                 self.connected.insert(*peer, Member { task, chosen_at: now });
             }
         }

@@ -5,15 +5,18 @@
 //! ```
 
 mod berth;
+mod check;
 mod confirm;
 pub(crate) mod driver;
 mod endpoint;
 mod exchange;
 mod extras;
 mod handshakes;
+mod judge;
 mod lane;
 mod members;
 mod open;
+mod outlier;
 mod protocol;
 mod queue;
 mod redial;
@@ -35,9 +38,11 @@ use http::uri::{Authority, Scheme};
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
+pub use check::HealthCheck;
 pub(crate) use lane::{Slot, Unanswered};
 pub(crate) use members::govern;
 pub(crate) use open::Speech;
+pub use outlier::OutlierDetection;
 pub use protocol::Protocol;
 pub use subset::Subset;
 #[cfg(feature = "tls")]
@@ -95,6 +100,8 @@ pub(crate) struct Settings {
     pub(crate) speech: Speech,
     pub(crate) connections: Connections,
     pub(crate) max_age: Option<Duration>,
+    pub(crate) outliers: Option<OutlierDetection>,
+    pub(crate) check: Option<HealthCheck>,
 }
 
 /// How many connections an endpoint has.

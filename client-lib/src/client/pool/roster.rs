@@ -7,8 +7,9 @@ use std::sync::{Arc, PoisonError};
 use tokio::time::Instant;
 
 use super::berth::{Berth, Growth};
-use super::lane::Lane;
+use super::lane::{Lane, Slot};
 use super::open::Failure;
+use super::outlier::Tally;
 use super::rotation::{Connected, Rotation, Standing};
 use super::{Pool, Trouble};
 use crate::client::event::{Cause, EndpointEvent, EndpointStatus, Phase};
@@ -43,6 +44,22 @@ struct Entry {
     /// By seat.
     places: Vec<Place>,
     growth: Option<Arc<Growth>>,
+    tally: Option<Arc<Tally>>,
+    bars: Bars,
+}
+
+/// What keeps an endpoint that is ready out of rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Bars {
+    outlier: bool,
+    unwell: bool,
+}
+
+/// One of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bar {
+    Outlier,
+    Unwell,
 }
 
 impl Entry {
@@ -50,9 +67,10 @@ impl Entry {
         self.places.iter().filter_map(|place| place.lane.as_ref())
     }
 
-    /// Of its connections that are in `phase`.
-    fn lanes_in(&self, phase: Phase) -> impl Iterator<Item = &Arc<Lane>> {
-        let there = self.places.iter().filter(move |place| place.phase == phase);
+    /// Of its connections the best ones.
+    fn best_lanes(&self) -> impl Iterator<Item = &Arc<Lane>> {
+        let best = self.places.iter().map(|place| rank(place.phase)).min();
+        let there = self.places.iter().filter(move |place| Some(rank(place.phase)) == best);
         there.filter_map(|place| place.lane.as_ref())
     }
 
@@ -65,15 +83,28 @@ impl Entry {
             });
         }
         self.places[seat] = place;
-        let phases = self.places.iter().map(|place| place.phase);
-        phases.min_by_key(|phase| rank(*phase)).unwrap_or(Phase::Idle)
+        self.judged()
     }
+
+    /// Where the endpoint is: with its best connection, unless it is barred.
+    fn judged(&self) -> Phase {
+        let phases = self.places.iter().map(|place| place.phase);
+        match phases.min_by_key(|phase| rank(*phase)) {
+            Some(Phase::Ready) if self.bars != Bars::default() => Phase::Ejected,
+            best => best.unwrap_or(Phase::Idle),
+        }
+    }
+}
+
+/// Whether endpoints in this phase may be in the rotation.
+fn routed(phase: Phase) -> bool {
+    matches!(phase, Phase::Ready | Phase::Ejected | Phase::Suspect | Phase::Draining)
 }
 
 /// The lower, the more use an endpoint is.
 fn rank(phase: Phase) -> u8 {
     match phase {
-        Phase::Ready => 0,
+        Phase::Ready | Phase::Ejected => 0,
         Phase::Suspect => 1,
         Phase::Draining => 2,
         Phase::Probation => 3,
@@ -106,7 +137,7 @@ impl Roster {
         let connected = self.entries.values().filter_map(|entry| {
             let standing = match entry.phase {
                 Phase::Ready => Standing::Ready,
-                Phase::Suspect => Standing::Suspect,
+                Phase::Suspect | Phase::Ejected => Standing::Suspect,
                 Phase::Draining => Standing::Draining,
                 _ => return None,
             };
@@ -114,7 +145,7 @@ impl Roster {
                 standing,
                 endpoint: &entry.endpoint,
                 since: entry.serving_since.unwrap_or(entry.since),
-                berth: Berth::of(entry.lanes_in(entry.phase).cloned(), entry.growth.clone())?,
+                berth: Berth::of(entry.best_lanes().cloned(), entry.growth.clone())?,
             })
         });
         Rotation::of(connected.collect(), self.entries.len(), policy, now)
@@ -123,7 +154,7 @@ impl Roster {
 
 impl Pool {
     /// A new endpoint. Calls that find all its connections full say so to `growth`.
-    pub(super) fn join(&self, endpoint: Endpoint, growth: Option<Arc<Growth>>) -> Tenure {
+    pub(super) fn join(&self, endpoint: Endpoint, growth: Option<Arc<Growth>>, tally: Option<Arc<Tally>>) -> Tenure {
         let now = clock::now();
         let mut roster = self.roster();
         roster.tenures += 1;
@@ -136,6 +167,8 @@ impl Pool {
             serving_since: None,
             places: Vec::new(),
             growth,
+            tally,
+            bars: Bars::default(),
             endpoint,
         };
         roster.entries.insert(entry.endpoint.address(), entry);
@@ -195,7 +228,6 @@ impl Pool {
             Phase::Evicted => entry.serving_since = None,
             _ => {}
         }
-        let routed = |phase| matches!(phase, Phase::Ready | Phase::Suspect | Phase::Draining);
         if routed(from) || routed(to) {
             self.cut(&roster, now);
         }
@@ -206,6 +238,60 @@ impl Pool {
         if matches!(phase, Phase::Evicted | Phase::Draining) {
             self.troubled(Trouble::Endpoint { peer, cause, source });
         }
+    }
+
+    /// Sets or lifts a bar. Returns whether it is as asked now: an outlier stays in while too many are out already.
+    pub(super) fn bar(&self, peer: SocketAddr, tenure: Tenure, bar: Bar, set: bool) -> bool {
+        let mut roster = self.roster();
+        let now = clock::now();
+        let known = roster.entries.len();
+        let ejected = roster.entries.values().filter(|entry| entry.bars.outlier).count();
+        let Some(entry) = roster.entries.get_mut(&peer).filter(|entry| entry.tenure == tenure) else {
+            return false;
+        };
+        match bar {
+            Bar::Unwell => entry.bars.unwell = set,
+            Bar::Outlier => {
+                let allowed = self
+                    .settings
+                    .outliers
+                    .is_some_and(|it| ejected < it.most_ejected(known));
+                if set && !allowed {
+                    return false;
+                }
+                entry.bars.outlier = set;
+            }
+        }
+        let to = entry.judged();
+        let from = std::mem::replace(&mut entry.phase, to);
+        if from != to {
+            let cause = match (bar, set) {
+                (Bar::Outlier, true) => Cause::Outlier,
+                (Bar::Unwell, true) => Cause::Unwell,
+                (_, false) => Cause::Readmitted,
+            };
+            entry.cause = cause;
+            entry.since = now;
+            // Back after an ejection it is treated as new: policies that start slowly do.
+            entry.serving_since = (to == Phase::Ready).then_some(now);
+            self.cut(&roster, now);
+            self.tell(peer, from, to, cause, now);
+        }
+        true
+    }
+
+    /// The tallies of all endpoints.
+    pub(super) fn tallies(&self) -> Vec<Arc<Tally>> {
+        self.roster()
+            .entries
+            .values()
+            .filter_map(|entry| entry.tally.clone())
+            .collect()
+    }
+
+    /// A stream of an endpoint for a question about its health, on a connection that is not full.
+    pub(super) fn slot_of(&self, peer: SocketAddr) -> Option<Slot> {
+        self.roster().entries.get(&peer)?.best_lanes().find_map(Slot::of)
     }
 
     /// Something is wrong: remembered for calls that find nobody, and a reason to ask the resolver.
