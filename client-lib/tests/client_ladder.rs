@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use client_support::{Server, client, get, post, settled};
+use http_body_util::BodyExt as _;
 use hyper::rt::Write as _;
 use obit::connection::{self, DialOptions};
 use obit::{Cause, Client, Error, Feed, Idempotent, Phase};
@@ -200,4 +201,78 @@ async fn a_slow_server_is_not_taken_for_a_dead_one() {
     servers[0].release();
     assert_eq!(call.await.unwrap().unwrap().status(), 200);
     assert!(events.try_recv().is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_call_is_hedged_once_if_it_may_be_repeated_and_the_first_answer_wins() {
+    let servers = Server::several(3).await;
+    let client = client(&servers).hedge_after(Duration::from_millis(20)).build().unwrap();
+    settled(&client, 3).await;
+    servers[0].hold();
+    // About every third is sent to the server that does not answer.
+    for id in 0..9 {
+        let mut request = post(id, Bytes::from_static(b"hedged"));
+        request.extensions_mut().insert(Idempotent(true));
+        let response = client.request(request).await.unwrap();
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "hedged");
+    }
+    let held = servers[0].ids().len();
+    assert!((2..=5).contains(&held), "{held}");
+    // The streams of those that lost were reset: nothing is in flight.
+    while client.snapshot().iter().any(|status| status.in_flight > 0) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+
+    // Of calls that may not be repeated none is sent twice, however slow.
+    let calls: Vec<_> = (100..103)
+        .map(|id| {
+            let client = client.clone();
+            tokio::spawn(async move { client.request(post(id, Bytes::new())).await })
+        })
+        .collect();
+    servers[0].holds(held + 1).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    servers[0].release();
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap().status(), 200);
+    }
+    let mut once: Vec<_> = servers.iter().flat_map(Server::ids).filter(|id| *id >= 100).collect();
+    once.sort_unstable();
+    assert_eq!(once, [100, 101, 102]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hedges_are_paid_from_the_budget() {
+    let servers = Server::several(2).await;
+    let budget = obit::RetryBudget {
+        ratio: 0.0,
+        per_second: 0.3,
+    };
+    let client = client(&servers)
+        .hedge_after(Duration::from_millis(5))
+        .retry_budget(budget)
+        .build()
+        .unwrap();
+    settled(&client, 2).await;
+    servers.iter().for_each(Server::hold);
+    let calls: Vec<_> = (0..40)
+        .map(|id| {
+            let client = client.clone();
+            tokio::spawn(async move {
+                let mut request = post(id, Bytes::new());
+                request.extensions_mut().insert(Idempotent(true));
+                client.request(request).await
+            })
+        })
+        .collect();
+    // All 40, and the three hedges that ten seconds' worth of tokens pay for.
+    while servers.iter().map(|server| server.ids().len()).sum::<usize>() < 43 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(servers.iter().map(|server| server.ids().len()).sum::<usize>(), 43);
+    servers.iter().for_each(Server::release);
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap().status(), 200);
+    }
 }

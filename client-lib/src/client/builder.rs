@@ -56,6 +56,7 @@ pub struct ClientBuilder {
     protocol: Protocol,
     connections: Connections,
     max_age: Option<Duration>,
+    hedge_after: Option<Duration>,
     outliers: Option<OutlierDetection>,
     check: Option<HealthCheck>,
     #[cfg(feature = "tls")]
@@ -80,6 +81,7 @@ impl ClientBuilder {
             protocol: Protocol::Auto,
             connections: Connections { http2: 1, http1: 64 },
             max_age: None,
+            hedge_after: None,
             outliers: None,
             check: None,
             #[cfg(feature = "tls")]
@@ -128,6 +130,15 @@ impl ClientBuilder {
     /// ```
     pub fn idempotent(mut self, classify: impl Fn(&Parts) -> Option<bool> + Send + Sync + 'static) -> Self {
         self.classifier = Classifier::new(classify);
+        self
+    }
+
+    /// Sends a call that may be processed twice to a second endpoint when the first has not answered after this time; the first
+    /// answer wins, and the other stream is reset. Paid from the [retry budget](Self::retry_budget), and only while a stream is
+    /// free; bodies that are still being produced are not hedged. Default: `None`, never. A good value is what nine of ten
+    /// calls, or nineteen of twenty, take at most: less doubles the traffic, more gains nothing.
+    pub fn hedge_after(mut self, pause: impl Into<Option<Duration>>) -> Self {
+        self.hedge_after = pause.into();
         self
     }
 
@@ -264,6 +275,7 @@ impl ClientBuilder {
             },
             connections: self.connections,
             max_age: self.max_age,
+            hedge_after: self.hedge_after,
             outliers: self.outliers,
             check: self.check,
         });

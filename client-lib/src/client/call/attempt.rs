@@ -1,10 +1,12 @@
 //! A call from request to response: choose, send, and where the ladder allows, elsewhere again.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::request::Parts;
 use http::{Request, Response};
 
+use super::hedge::hedged;
 use super::payload::{BoxError, Payload};
 use super::response::Body;
 use super::{grpc, head};
@@ -44,11 +46,16 @@ async fn answer(pool: &Pool, head: &Parts, payload: &Payload, grpc: bool) -> Res
         unprocessed: 0,
         repeats: 0,
     };
+    let hedge = pool.hedge_after().filter(|_| call.idempotent && payload.is_whole());
     loop {
         let slot = pool.slot(head, &tried).await?;
-        let (fate, error) = match attempt(&slot, head, payload).await {
-            Ok(response) => return Ok(Body::wrap(response, slot, &head.method, grpc)),
-            Err(failure) => failure,
+        let answered = match hedge {
+            None => attempt(slot, head, payload).await,
+            Some(pause) => hedged(pool, head, payload, slot, pause, &mut tried).await,
+        };
+        let Failed { peer, fate, error } = match answered {
+            Ok((response, slot)) => return Ok(Body::wrap(response, slot, &head.method, grpc)),
+            Err(failed) => failed,
         };
         if let Some(failure) = payload.failure() {
             return Err(Error::RequestBody(failure));
@@ -60,19 +67,34 @@ async fn answer(pool: &Pool, head: &Parts, payload: &Payload, grpc: bool) -> Res
             Again::IfBudget | Again::Never => return Err(error),
         }
         call.unprocessed += u32::from(fate == Fate::Unprocessed);
-        tracing::debug!(peer = %slot.peer(), ?fate, %error, "call goes elsewhere");
-        tried.push(slot.peer());
+        tracing::debug!(%peer, ?fate, %error, "call goes elsewhere");
+        tried.push(peer);
     }
 }
 
-async fn attempt(
-    slot: &Slot,
+/// An attempt without an answer.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) peer: SocketAddr,
+    pub(super) fate: Fate,
+    pub(super) error: Error,
+}
+
+/// Sends the request on one stream, which comes back with the answer. Cancel safe: dropping the future resets the stream.
+pub(super) async fn attempt(
+    slot: Slot,
     head: &Parts,
     payload: &Payload,
-) -> Result<Response<hyper::body::Incoming>, (Fate, Error)> {
+) -> Result<(Response<hyper::body::Incoming>, Slot), Failed> {
     let request = head::request(head, payload.attempt());
-    slot.send(request).await.map_err(|failure| match failure {
-        Unanswered::NotSent(error) => (Fate::NotSent, slot.failed(error)),
-        Unanswered::Failed(error) => (fate(&error), slot.failed(Some(error))),
+    let (fate, error) = match slot.send(request).await {
+        Ok(response) => return Ok((response, slot)),
+        Err(Unanswered::NotSent(error)) => (Fate::NotSent, error),
+        Err(Unanswered::Failed(error)) => (fate(&error), Some(error)),
+    };
+    Err(Failed {
+        peer: slot.peer(),
+        fate,
+        error: slot.failed(error),
     })
 }

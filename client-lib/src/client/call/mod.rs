@@ -3,6 +3,7 @@
 mod attempt;
 mod grpc;
 mod head;
+mod hedge;
 mod idempotent;
 mod payload;
 mod response;

@@ -68,6 +68,11 @@ impl Payload {
         Ok(Self::Streaming(Arc::new(Tee::new(frames, hint, Box::pin(Plain(body))))))
     }
 
+    /// Whether attempts can send it side by side.
+    pub(crate) fn is_whole(&self) -> bool {
+        matches!(self, Self::Whole { .. })
+    }
+
     /// Whether another [`attempt`](Self::attempt) would send all of it.
     pub(crate) fn replayable(&self) -> bool {
         match self {

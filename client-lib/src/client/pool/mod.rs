@@ -100,6 +100,7 @@ pub(crate) struct Settings {
     pub(crate) speech: Speech,
     pub(crate) connections: Connections,
     pub(crate) max_age: Option<Duration>,
+    pub(crate) hedge_after: Option<Duration>,
     pub(crate) outliers: Option<OutlierDetection>,
     pub(crate) check: Option<HealthCheck>,
 }
@@ -170,6 +171,11 @@ impl Pool {
         &self.budget
     }
 
+    /// After what time without an answer a call that may be repeated is sent to a second endpoint.
+    pub(crate) fn hedge_after(&self) -> Option<Duration> {
+        self.settings.hedge_after
+    }
+
     /// Time since the pool's birth.
     pub(crate) fn age(&self) -> Duration {
         clock::now().saturating_duration_since(self.born)
@@ -214,6 +220,14 @@ impl Pool {
                 waited: deadline,
             }),
         }
+    }
+
+    /// A stream for a second attempt of a call, of an endpoint not in `tried`, if one is free and nobody waits for it.
+    pub(crate) fn other_slot(&self, head: &Parts, tried: &Tried) -> Option<Slot> {
+        if self.queue.waiting() > 0 {
+            return None;
+        }
+        self.free_slot(head, tried).filter(|slot| !tried.contains(slot.peer()))
     }
 
     fn free_slot(&self, head: &Parts, tried: &Tried) -> Option<Slot> {

@@ -1,0 +1,72 @@
+//! Hedged calls: a second attempt elsewhere when the first is slow, and the first answer wins.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use http::Response;
+use http::request::Parts;
+use hyper::body::Incoming;
+
+use super::attempt::{Failed, attempt};
+use super::payload::Payload;
+use crate::client::pool::{Pool, Slot, Tried};
+use crate::client::retry::Fate;
+
+/// Attempts on `slot` and, if no answer came after `pause`, on another endpoint too, where one has a free stream and the
+/// budget a token. Those who are asked and do not answer first have their stream reset.
+///
+/// Of several failures the one that leaves most open is returned; `tried` has every endpoint that was asked.
+pub(super) async fn hedged(
+    pool: &Pool,
+    head: &Parts,
+    payload: &Payload,
+    slot: Slot,
+    pause: Duration,
+    tried: &mut Tried,
+) -> Result<(Response<Incoming>, Slot), Failed> {
+    let mut attempts = FuturesUnordered::new();
+    tried.push(slot.peer());
+    attempts.push(attempt(slot, head, payload));
+    let hedge = tokio::time::sleep(pause);
+    let mut hedge = std::pin::pin!(hedge);
+    let mut alone = true;
+    let mut failure: Option<Failed> = None;
+    loop {
+        tokio::select! {
+            biased;
+            Some(answered) = attempts.next() => match answered {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => {
+                    let worst = match failure.take() {
+                        Some(other) if gravity(other.fate) >= gravity(failed.fate) => other,
+                        _ => failed,
+                    };
+                    if attempts.is_empty() {
+                        return Err(worst);
+                    }
+                    failure = Some(worst);
+                }
+            },
+            () = &mut hedge, if alone => {
+                alone = false;
+                if let Some(slot) = pool.other_slot(head, tried)
+                    && pool.budget().withdraw(pool.age())
+                {
+                    tracing::debug!(peer = %slot.peer(), "call is hedged");
+                    tried.push(slot.peer());
+                    attempts.push(attempt(slot, head, payload));
+                }
+            }
+        }
+    }
+}
+
+/// The higher, the less may be done about it.
+fn gravity(fate: Fate) -> u8 {
+    match fate {
+        Fate::NotSent => 0,
+        Fate::Unprocessed => 1,
+        Fate::Unknown => 2,
+    }
+}
