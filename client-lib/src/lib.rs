@@ -65,6 +65,9 @@
 //! | feature | default | what for |
 //! |---|---|---|
 //! | `tls` | no | `https` origins in [`Client`]: rustls with ring, the system's roots unless others are given |
+//! | `metrics` | no | [`Client`] counts calls and endpoints through the `metrics` facade: `describe_metrics` has the list |
+//! | `serde` | no | `Serialize` for [`EndpointStatus`] |
+//! | `debug-page` | no | `debug_page`: how a client's endpoints stand, as a page or as JSON |
 //! | `kernel-tests` | no | tests of this crate that make network namespaces and need root |
 
 pub mod client;
@@ -76,6 +79,10 @@ pub mod evict;
 pub mod feed;
 mod health;
 
+#[cfg(feature = "debug-page")]
+pub use client::debug_page;
+#[cfg(feature = "metrics")]
+pub use client::describe_metrics;
 pub use client::{
     Body, Cause, Client, ClientBuilder, EndpointEvent, EndpointStatus, Error, HealthCheck, Idempotent,
     OutlierDetection, Phase, Protocol, RetryBudget, Subset, policy, resolve,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -45,6 +46,30 @@ pub enum Phase {
     Probation,
     /// No longer named by the resolver.
     Removed,
+}
+
+impl Phase {
+    /// In one word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Connecting => "connecting",
+            Self::Ready => "ready",
+            Self::Suspect => "suspect",
+            Self::Draining => "draining",
+            Self::Ejected => "ejected",
+            Self::Evicted => "evicted",
+            Self::Probation => "probation",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// What moved an endpoint from one phase to another.
@@ -96,6 +121,31 @@ impl Cause {
         match self {
             Self::Verdict(health) if health.kernel_ns != 0 => Some(health.kernel_ns),
             _ => None,
+        }
+    }
+
+    /// In one word, without details.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Resolved => "resolved",
+            Self::Removed => "removed",
+            Self::Dial => "dial",
+            Self::Answered => "answered",
+            Self::Verdict(_) => "verdict",
+            Self::Dead(_) => "dead",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::Unanswered => "unanswered",
+            Self::Mute => "mute",
+            Self::Silence => "silence",
+            Self::Closed => "closed",
+            Self::Aged => "aged",
+            Self::Outlier => "outlier",
+            Self::Unwell => "unwell",
+            Self::Readmitted => "readmitted",
+            Self::Tls => "tls",
+            Self::Io(_) => "io",
         }
     }
 
@@ -174,4 +224,11 @@ pub struct EndpointStatus {
     pub connections: usize,
     /// Calls in flight on them.
     pub in_flight: usize,
+    /// The round trip of the newest handshake, as the kernel measured it.
+    pub rtt: Option<Duration>,
+    /// What last spoke against it, and when: a suspicion, an eviction, an ejection, that it is going away.
+    pub last_evidence: Option<(Cause, Instant)>,
+    /// What was left of the connect timeout whenever evidence ended a dial to it. Of calls that were in flight when it died
+    /// nobody knows how long they would have waited: they are not in it.
+    pub time_saved: Duration,
 }

@@ -11,10 +11,15 @@ mod builder;
 mod call;
 mod error;
 mod event;
+#[cfg(feature = "debug-page")]
+mod page;
 pub mod policy;
 pub(crate) mod pool;
 pub mod resolve;
 mod retry;
+#[cfg(feature = "serde")]
+mod serialize;
+mod telemetry;
 
 use std::fmt;
 use std::future::Future;
@@ -31,8 +36,12 @@ pub use builder::{BuildError, ClientBuilder};
 pub use call::{Body, Idempotent};
 pub use error::{Error, Trouble};
 pub use event::{Cause, EndpointEvent, EndpointStatus, Phase};
+#[cfg(feature = "debug-page")]
+pub use page::debug_page;
 pub use pool::{HealthCheck, OutlierDetection, Protocol, Subset};
 pub use retry::RetryBudget;
+#[cfg(feature = "metrics")]
+pub use telemetry::describe_metrics;
 
 use call::BoxError;
 use pool::Pool;

@@ -1,5 +1,6 @@
 //! `test`: everything CI checks, stage by stage; a failed stage does not hide the next.
 
+mod features;
 mod fuzz;
 mod lab;
 mod tally;
@@ -36,13 +37,15 @@ pub(crate) fn test() -> Result<ExitCode> {
     }
     let lints = ["clippy", "--all-targets", "--all-features", "--", "-D", "warnings"];
     tally.check("lints", run(&mut cargo(lints))?.success());
+    stage("features of the library");
+    features::check(&mut tally)?;
     stage("docs");
     tally.check(
         "docs",
-        run(cargo(["doc", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?.success(),
+        run(cargo(["doc", "--no-deps", "--all-features"]).env("RUSTDOCFLAGS", "-D warnings"))?.success(),
     );
     stage("unit, property, socket and doc tests");
-    cargo_test(&mut tally, &mut cargo(["test", "--no-fail-fast"]))?;
+    cargo_test(&mut tally, cargo(["test", "--no-fail-fast"]).args(features::all()?))?;
     stage("fuzzing");
     fuzz::check(&mut tally)?;
     privileged(&mut tally)?;
@@ -86,6 +89,8 @@ fn privileged(tally: &mut Tally) -> Result<()> {
 fn kernel_tests() -> Result<Command> {
     let metadata = metadata()?;
     let mut command = cargo(["test"]);
+    // As in the stage before, so that the library is not built again.
+    command.args(features::all()?);
     for package in metadata["packages"].as_array().into_iter().flatten() {
         let targets = package["targets"].as_array().into_iter().flatten();
         let names: Vec<_> = targets

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::{Request, Response};
+use tracing::Instrument as _;
 
 use super::hedge::hedged;
 use super::payload::{BoxError, Payload};
@@ -23,6 +24,8 @@ where
 {
     let (mut head, body) = request.into_parts();
     let grpc = grpc::is_grpc(&head.headers);
+    let begun = pool.age();
+    let span = tracing::debug_span!("call", method = %head.method, path = head.uri.path());
     let answer = async {
         head::complete(&mut head, pool.scheme(), pool.authority())?;
         let payload = Payload::gather(body)
@@ -30,7 +33,10 @@ where
             .map_err(|error| Error::RequestBody(error.into()))?;
         answer(&pool, &head, &payload, grpc).await
     };
-    match answer.await {
+    let answer = answer.instrument(span).await;
+    pool.telemetry()
+        .call(answer.as_ref().err(), || pool.age().saturating_sub(begun));
+    match answer {
         Err(error) if grpc => Ok(grpc::unavailable(&error)),
         answer => answer,
     }
@@ -66,6 +72,7 @@ async fn answer(pool: &Pool, head: &Parts, payload: &Payload, grpc: bool) -> Res
             Again::IfBudget if pool.budget().withdraw(pool.age()) => call.repeats += 1,
             Again::IfBudget | Again::Never => return Err(error),
         }
+        pool.telemetry().moved(fate);
         call.unprocessed += u32::from(fate == Fate::Unprocessed);
         tracing::debug!(%peer, ?fate, %error, "call goes elsewhere");
         tried.push(peer);

@@ -53,6 +53,7 @@ pub(super) async fn hedged(
                 if let Some(slot) = pool.other_slot(head, tried)
                     && pool.budget().withdraw(pool.age())
                 {
+                    pool.telemetry().hedged();
                     tracing::debug!(peer = %slot.peer(), "call is hedged");
                     tried.push(slot.peer());
                     attempts.push(attempt(slot, head, payload));

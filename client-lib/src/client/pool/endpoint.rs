@@ -164,12 +164,19 @@ impl Endpoint {
     async fn connect(&mut self, phase: Phase) -> Result<Arc<Lane>, Failure> {
         let pool = self.pool.clone();
         let bound = pool.handshakes().bound();
+        let begun = clock::now();
         let dial = connection::dial(&pool.settings.feed, self.peer, &pool.settings.dial);
         let mut dial = std::pin::pin!(dial);
         let dialled = match tokio::time::timeout(bound, &mut dial).await {
-            Ok(dialled) => dialled,
+            Ok(dialled) => {
+                if let Err(DialError::PeerDead(_)) = dialled {
+                    self.saved(begun);
+                }
+                dialled
+            }
             Err(_) => {
                 if phase == Phase::Connecting {
+                    self.saved(begun);
                     self.enter(Phase::Evicted, Cause::Unanswered, None);
                     self.enter(Phase::Probation, Cause::Dial, None);
                 }
@@ -181,6 +188,13 @@ impl Endpoint {
             }
         };
         pool.open(self.peer, dialled, self.tally.clone()).await
+    }
+
+    /// A dial that began at `begun` is known to lead nowhere before its time.
+    fn saved(&self, begun: Instant) {
+        let spent = clock::now().saturating_duration_since(begun);
+        let left = self.pool.settings.connect_timeout.saturating_sub(spent);
+        self.pool.saved(self.peer, self.place.0, left);
     }
 
     /// As long as the connection is good, or the one that takes its place when it is old. Says where to go from here, and

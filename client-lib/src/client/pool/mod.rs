@@ -51,9 +51,10 @@ pub(crate) use tried::Tried;
 
 use super::call::Classifier;
 use super::error::Trouble;
-use super::event::{EndpointEvent, EndpointStatus};
+use super::event::{Cause, EndpointEvent, EndpointStatus, Phase};
 use super::policy::{Call, Environment, Policy};
 use super::retry::Budget;
+use super::telemetry::{Telemetry, Waits};
 use super::{Error, RetryBudget};
 use crate::clock;
 use crate::connection::DialOptions;
@@ -118,6 +119,7 @@ pub(crate) struct Connections {
 #[derive(Debug)]
 pub(crate) struct Pool {
     settings: Settings,
+    telemetry: Telemetry,
     born: Instant,
     /// How fast what is measured for the policy is forgotten, where it wants anything measured.
     decay: Option<Duration>,
@@ -139,6 +141,7 @@ pub(crate) struct Pool {
 impl Pool {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
+            telemetry: Telemetry::new(settings.authority.as_str()),
             born: clock::now(),
             decay: settings.policy.measures(),
             budget: Budget::new(settings.budget),
@@ -171,6 +174,10 @@ impl Pool {
         &self.budget
     }
 
+    pub(crate) fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
     /// After what time without an answer a call that may be repeated is sent to a second endpoint.
     pub(crate) fn hedge_after(&self) -> Option<Duration> {
         self.settings.hedge_after
@@ -201,6 +208,7 @@ impl Pool {
         {
             return Ok(slot);
         }
+        let _waits = Waits::new(&self.telemetry);
         let place = self.queue.enter().map_err(|waiting| Error::Overloaded {
             waiting,
             waited: Duration::ZERO,
@@ -262,5 +270,15 @@ impl Pool {
 
     fn roster(&self) -> std::sync::MutexGuard<'_, Roster> {
         self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Pool {
+    /// A gauge of endpoints counts those of clients there are.
+    fn drop(&mut self) {
+        let roster = self.roster.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for phase in roster.phases() {
+            self.telemetry.endpoint(Some(phase), Phase::Removed, Cause::Removed);
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -46,6 +47,8 @@ struct Entry {
     growth: Option<Arc<Growth>>,
     tally: Option<Arc<Tally>>,
     bars: Bars,
+    evidence: Option<(Cause, Instant)>,
+    saved: Duration,
 }
 
 /// What keeps an endpoint that is ready out of rotation.
@@ -84,6 +87,18 @@ impl Entry {
         }
         self.places[seat] = place;
         self.judged()
+    }
+
+    /// Why it is in `phase` now.
+    fn note(&mut self, phase: Phase, cause: Cause, now: Instant) {
+        self.cause = cause;
+        self.since = now;
+        if matches!(
+            phase,
+            Phase::Suspect | Phase::Draining | Phase::Ejected | Phase::Evicted
+        ) {
+            self.evidence = Some((cause, now));
+        }
     }
 
     /// Where the endpoint is: with its best connection, unless it is barred.
@@ -129,8 +144,16 @@ impl Roster {
             since: entry.since,
             connections: entry.lanes().count(),
             in_flight: entry.lanes().map(|lane| lane.in_flight()).sum(),
+            rtt: entry.lanes().find_map(|lane| lane.connection().handshake_rtt()),
+            last_evidence: entry.evidence,
+            time_saved: entry.saved,
         };
         self.entries.iter().map(status).collect()
+    }
+
+    /// Where each endpoint is.
+    pub(super) fn phases(&self) -> impl Iterator<Item = Phase> {
+        self.entries.values().map(|entry| entry.phase)
     }
 
     fn rotation(&self, policy: &dyn Policy, now: Instant) -> Rotation {
@@ -169,9 +192,12 @@ impl Pool {
             growth,
             tally,
             bars: Bars::default(),
+            evidence: None,
+            saved: Duration::ZERO,
             endpoint,
         };
         roster.entries.insert(entry.endpoint.address(), entry);
+        self.telemetry.endpoint(None, Phase::Idle, Cause::Resolved);
         self.cut(&roster, now);
         tenure
     }
@@ -220,8 +246,7 @@ impl Pool {
         // What becomes of one connection of many is no event of the endpoint's.
         let moved = from != to || alone;
         if moved {
-            entry.cause = cause;
-            entry.since = now;
+            entry.note(to, cause, now);
         }
         match to {
             Phase::Ready => entry.serving_since = entry.serving_since.or(Some(now)),
@@ -270,14 +295,22 @@ impl Pool {
                 (Bar::Unwell, true) => Cause::Unwell,
                 (_, false) => Cause::Readmitted,
             };
-            entry.cause = cause;
-            entry.since = now;
+            entry.note(to, cause, now);
             // Back after an ejection it is treated as new: policies that start slowly do.
             entry.serving_since = (to == Phase::Ready).then_some(now);
             self.cut(&roster, now);
             self.tell(peer, from, to, cause, now);
         }
         true
+    }
+
+    /// Evidence ended a dial, and so much of its time was left.
+    pub(super) fn saved(&self, peer: SocketAddr, tenure: Tenure, time: Duration) {
+        self.telemetry.saved(time);
+        let mut roster = self.roster();
+        if let Some(entry) = roster.entries.get_mut(&peer).filter(|entry| entry.tenure == tenure) {
+            entry.saved += time;
+        }
     }
 
     /// The tallies of all endpoints.
@@ -335,7 +368,8 @@ impl Pool {
     }
 
     fn tell(&self, peer: SocketAddr, from: Phase, to: Phase, cause: Cause, at: Instant) {
-        tracing::debug!(%peer, ?from, ?to, %cause, "endpoint");
+        tracing::debug!(%peer, %from, %to, %cause, "endpoint");
+        self.telemetry.endpoint(Some(from), to, cause);
         // Nobody listening is no error.
         let _ = self.events.send(EndpointEvent {
             peer,
