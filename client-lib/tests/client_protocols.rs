@@ -263,3 +263,30 @@ async fn the_host_is_the_origins_and_the_target_a_path() {
     tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await.unwrap();
     assert_eq!(call.await.unwrap().unwrap(), 204);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_nobody_calls_closes_its_connections_and_opens_them_with_the_next_call() {
+    let servers = Server::several(3).await;
+    let client = client(&servers)
+        .idle_timeout(Duration::from_millis(200))
+        .build()
+        .unwrap();
+    client.warmed_up(3).await;
+    // What is in flight is use.
+    servers.iter().for_each(Server::hold);
+    let call = tokio::spawn({
+        let client = client.clone();
+        async move { client.request(get()).await.map(|response| response.status()) }
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(servers.iter().all(|server| server.connected() == 1));
+    servers.iter().for_each(Server::release);
+    assert_eq!(call.await.unwrap().unwrap(), 200);
+
+    for server in &servers {
+        server.deserted().await;
+    }
+    assert!(client.snapshot().iter().all(|status| status.phase == Phase::Idle));
+    assert_eq!(client.request(get()).await.unwrap().status(), 200);
+    client.warmed_up(3).await;
+}

@@ -56,6 +56,7 @@ pub struct ClientBuilder {
     protocol: Protocol,
     connections: Connections,
     max_age: Option<Duration>,
+    idle_timeout: Option<Duration>,
     hedge_after: Option<Duration>,
     outliers: Option<OutlierDetection>,
     check: Option<HealthCheck>,
@@ -81,6 +82,7 @@ impl ClientBuilder {
             protocol: Protocol::Auto,
             connections: Connections { http2: 1, http1: 64 },
             max_age: None,
+            idle_timeout: None,
             hedge_after: None,
             outliers: None,
             check: None,
@@ -196,6 +198,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Closes all connections when nobody has called for this time; the next call has them dialled again, and waits for the
+    /// first. Default: `None`, never: a call then finds a connection whenever there is one.
+    pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.idle_timeout = timeout.into();
+        self
+    }
+
     /// Takes endpoints out of rotation that are up and answer worse than the others. Default: none is.
     pub fn outlier_detection(mut self, detection: OutlierDetection) -> Self {
         self.outliers = Some(detection);
@@ -275,6 +284,7 @@ impl ClientBuilder {
             },
             connections: self.connections,
             max_age: self.max_age,
+            idle_timeout: self.idle_timeout,
             hedge_after: self.hedge_after,
             outliers: self.outliers,
             check: self.check,

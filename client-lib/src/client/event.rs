@@ -28,7 +28,7 @@ use crate::health::{Health, Reason};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Known, not yet dialled.
+    /// Known, not yet dialled, or no longer connected because nobody calls.
     Idle,
     /// The first dial, or a new one after an orderly goodbye.
     Connecting,
@@ -102,6 +102,8 @@ pub enum Cause {
     Closed,
     /// The connection was replaced by a new one because of its age.
     Aged,
+    /// Nobody called the client for its idle timeout.
+    Unused,
     /// Its answers were failures, or failures more often than the others'.
     Outlier,
     /// It failed its health check.
@@ -141,6 +143,7 @@ impl Cause {
             Self::Silence => "silence",
             Self::Closed => "closed",
             Self::Aged => "aged",
+            Self::Unused => "unused",
             Self::Outlier => "outlier",
             Self::Unwell => "unwell",
             Self::Readmitted => "readmitted",
@@ -162,7 +165,9 @@ impl Cause {
             Self::Closed => Reason::PeerClosed,
             Self::Answered | Self::Aged | Self::Readmitted => Reason::Handshake,
             Self::Removed => Reason::Removed,
-            Self::Resolved | Self::Dial | Self::Tls | Self::Outlier | Self::Unwell | Self::Io(_) => Reason::Unspecified,
+            Self::Resolved | Self::Dial | Self::Tls | Self::Outlier | Self::Unwell | Self::Unused | Self::Io(_) => {
+                Reason::Unspecified
+            }
         }
     }
 }
@@ -183,6 +188,7 @@ impl fmt::Display for Cause {
             Self::Silence => f.write_str("silence, and a fresh dial was not answered"),
             Self::Closed => f.write_str("connection closed"),
             Self::Aged => f.write_str("connection replaced for its age"),
+            Self::Unused => f.write_str("nobody called"),
             Self::Outlier => f.write_str("too many of its answers were failures"),
             Self::Unwell => f.write_str("failed its health check"),
             Self::Readmitted => f.write_str("back after an ejection"),

@@ -126,6 +126,24 @@ impl Client {
         self.pool.events()
     }
 
+    /// Waits until so many endpoints are in rotation: for the start of a service that wants its first calls to be as fast as the
+    /// others. Waits for as long as it takes; bound it with [`tokio::time::timeout`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn warmed_up(&self, endpoints: usize) {
+        let mut events = self.events();
+        loop {
+            let ready = self.snapshot().iter().filter(|it| it.phase == Phase::Ready).count();
+            if ready >= endpoints {
+                return;
+            }
+            // However many were missed: what counts is how things stand.
+            let _ = events.recv().await;
+        }
+    }
+
     /// Every endpoint as it stands now, by address.
     #[must_use]
     pub fn snapshot(&self) -> Vec<EndpointStatus> {

@@ -43,6 +43,7 @@ where
 }
 
 async fn answer(pool: &Pool, head: &Parts, payload: &Payload, grpc: bool) -> Result<Response<Body>, Error> {
+    pool.stir();
     pool.budget().deposit(|| pool.age());
     let mut tried = Tried::default();
     let mut call = Attempted {

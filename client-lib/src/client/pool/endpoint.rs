@@ -97,6 +97,12 @@ impl Endpoint {
                     self.standing.send_replace(false);
                     let proven = lane.has_served() || clock::now().saturating_duration_since(established) >= PROVEN;
                     self.retire(lane);
+                    if next == Phase::Idle {
+                        self.enter(Phase::Idle, cause, None);
+                        self.pool.is_awake().await;
+                        phase = Phase::Connecting;
+                        continue;
+                    }
                     if proven {
                         self.redial = Redial::default();
                     }
@@ -222,6 +228,7 @@ impl Endpoint {
                     return (lane, Phase::Evicted, Cause::Silence);
                 }
                 health = self.watch.changed() => health,
+                () = self.pool.falls_asleep() => return (lane, Phase::Idle, Cause::Unused),
                 () = at(old_at) => {
                     if self.stay == Stay::WhileUsed {
                         return (lane, Phase::Idle, Cause::Aged);
@@ -325,6 +332,7 @@ impl Endpoint {
             () = alive(&mut self.watch) => {}
             () = demanded => {}
         }
+        self.pool.is_awake().await;
     }
 
     /// Out of rotation; its calls in flight go on under watch.

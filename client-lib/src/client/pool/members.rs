@@ -36,6 +36,10 @@ pub(crate) async fn govern(pool: Arc<Pool>, resolver: Box<dyn Resolve>) {
         let pool = members.pool.clone();
         async move { pool.keep_fresh().await }
     });
+    members.tasks.spawn({
+        let pool = members.pool.clone();
+        async move { pool.watch_use().await }
+    });
     if let Some(outliers) = pool.settings.outliers {
         members.tasks.spawn(compare(pool, outliers));
     }

@@ -22,6 +22,7 @@ mod queue;
 mod redial;
 mod roster;
 mod rotation;
+mod slumber;
 mod stopwatch;
 mod subset;
 #[cfg(feature = "tls")]
@@ -64,6 +65,7 @@ use handshakes::Handshakes;
 use queue::Queue;
 use roster::Roster;
 use rotation::Rotation;
+use slumber::Slumber;
 
 /// What policies are not to have of their own.
 struct Outside;
@@ -101,6 +103,7 @@ pub(crate) struct Settings {
     pub(crate) speech: Speech,
     pub(crate) connections: Connections,
     pub(crate) max_age: Option<Duration>,
+    pub(crate) idle_timeout: Option<Duration>,
     pub(crate) hedge_after: Option<Duration>,
     pub(crate) outliers: Option<OutlierDetection>,
     pub(crate) check: Option<HealthCheck>,
@@ -120,6 +123,7 @@ pub(crate) struct Connections {
 pub(crate) struct Pool {
     settings: Settings,
     telemetry: Telemetry,
+    slumber: Slumber,
     born: Instant,
     /// How fast what is measured for the policy is forgotten, where it wants anything measured.
     decay: Option<Duration>,
@@ -142,6 +146,7 @@ impl Pool {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
             telemetry: Telemetry::new(settings.authority.as_str()),
+            slumber: Slumber::default(),
             born: clock::now(),
             decay: settings.policy.measures(),
             budget: Budget::new(settings.budget),
