@@ -206,7 +206,8 @@ pub struct EndpointEvent {
     pub peer: SocketAddr,
     /// The phase it left.
     pub from: Phase,
-    /// The phase it is in now. When the event is seen, calls already go by it.
+    /// The phase it is in now. When the event is seen, calls already go by it; with hundreds of endpoints that change all at once
+    /// a moment later.
     pub to: Phase,
     /// Why.
     pub cause: Cause,

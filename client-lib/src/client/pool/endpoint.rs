@@ -35,6 +35,10 @@ const PROVEN: Duration = Duration::from_secs(1);
 /// The least time between two dials on demand of calls that find nobody in rotation.
 const DEMAND_PAUSE: Duration = Duration::from_millis(100);
 
+/// With many endpoints out, all of them together dial no faster than this by themselves, nor on demand.
+const SPACING: Duration = Duration::from_micros(100);
+const DEMAND_SPACING: Duration = Duration::from_millis(1);
+
 /// How long a connection goes on after the dial that was to replace it failed, before the next.
 const AGE_RETRY: Duration = Duration::from_secs(30);
 
@@ -322,10 +326,11 @@ impl Endpoint {
     /// Out, until the next dial is due: after a pause that grows, at a sign of life, or when nobody else is left.
     async fn rest(&mut self) {
         let begun = clock::now();
-        let pause = self.redial.pause(self.dice.f64());
+        let known = u32::try_from(self.pool.known()).unwrap_or(u32::MAX);
+        let pause = self.redial.pause(self.dice.f64()).max(SPACING.saturating_mul(known));
         let demanded = async {
             self.pool.demanded().await;
-            tokio::time::sleep_until(begun + DEMAND_PAUSE).await;
+            tokio::time::sleep_until(begun + DEMAND_PAUSE.max(DEMAND_SPACING.saturating_mul(known))).await;
         };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}

@@ -133,7 +133,17 @@ fn rank(phase: Phase) -> u8 {
 pub(crate) struct Roster {
     entries: BTreeMap<SocketAddr, Entry>,
     tenures: u64,
+    /// When the rotation of a large service may be cut again.
+    rested_at: Option<Instant>,
+    /// When it is to be, because something changed before that.
+    overdue_at: Option<Instant>,
 }
+
+/// With so many endpoints, and not fewer, a rotation is not cut for each change: that would be quadratic in their number.
+const MANY: usize = 256;
+
+/// Of the time, a large service's rotations take one part in so many to cut.
+const REST: u32 = 10;
 
 impl Roster {
     pub(crate) fn snapshot(&self) -> Vec<EndpointStatus> {
@@ -198,7 +208,10 @@ impl Pool {
         };
         roster.entries.insert(entry.endpoint.address(), entry);
         self.telemetry.endpoint(None, Phase::Idle, Cause::Resolved);
-        self.cut(&roster, now);
+        // It takes no calls yet, but with it suspects may be too many to be left out.
+        if !self.rotation.load().is_empty() {
+            self.cut(&mut roster, now);
+        }
         tenure
     }
 
@@ -209,7 +222,7 @@ impl Pool {
             && entry.endpoint != endpoint
         {
             entry.endpoint = endpoint;
-            self.cut(&roster, clock::now());
+            self.cut(&mut roster, clock::now());
         }
     }
 
@@ -220,7 +233,7 @@ impl Pool {
             return Vec::new();
         };
         let now = clock::now();
-        self.cut(&roster, now);
+        self.cut(&mut roster, now);
         self.tell(peer, entry.phase, Phase::Removed, Cause::Removed, now);
         entry.lanes().cloned().collect()
     }
@@ -254,7 +267,7 @@ impl Pool {
             _ => {}
         }
         if routed(from) || routed(to) {
-            self.cut(&roster, now);
+            self.cut(&mut roster, now);
         }
         if moved {
             self.tell(peer, from, to, cause, now);
@@ -298,7 +311,7 @@ impl Pool {
             entry.note(to, cause, now);
             // Back after an ejection it is treated as new: policies that start slowly do.
             entry.serving_since = (to == Phase::Ready).then_some(now);
-            self.cut(&roster, now);
+            self.cut(&mut roster, now);
             self.tell(peer, from, to, cause, now);
         }
         true
@@ -311,6 +324,11 @@ impl Pool {
         if let Some(entry) = roster.entries.get_mut(&peer).filter(|entry| entry.tenure == tenure) {
             entry.saved += time;
         }
+    }
+
+    /// How many endpoints there are.
+    pub(super) fn known(&self) -> usize {
+        self.roster().entries.len()
     }
 
     /// The tallies of all endpoints.
@@ -336,25 +354,40 @@ impl Pool {
         }
     }
 
-    /// Cuts a new rotation whenever the last one has gone stale. Cancel safe.
+    /// Cuts a new rotation whenever the last one has gone stale, or one is overdue. Cancel safe.
     pub(super) async fn keep_fresh(&self) {
         loop {
+            let changed = self.perishable.notified();
             let stale_at = self.rotation.load().stale_at();
-            let replaced = self.perishable.notified();
-            match stale_at {
-                None => replaced.await,
+            let overdue_at = self.roster().overdue_at;
+            match stale_at.into_iter().chain(overdue_at).min() {
+                None => changed.await,
                 Some(at) => tokio::select! {
-                    () = replaced => {}
-                    () = tokio::time::sleep_until(at) => self.cut(&self.roster(), clock::now()),
+                    () = changed => {}
+                    () = tokio::time::sleep_until(at) => self.cut(&mut self.roster(), clock::now()),
                 },
             }
         }
     }
 
-    fn cut(&self, roster: &Roster, now: Instant) {
+    /// Lets calls go by how things stand now; a large service's as soon as the last rotation was cut long enough ago.
+    fn cut(&self, roster: &mut Roster, now: Instant) {
+        if let Some(rested_at) = roster.rested_at
+            && now < rested_at
+            && roster.entries.len() >= MANY
+            && !self.rotation.load().is_empty()
+        {
+            if roster.overdue_at.replace(rested_at).is_none() {
+                self.perishable.notify_one();
+            }
+            return;
+        }
         let rotation = roster.rotation(&*self.settings.policy, now);
         let (empty, perishable) = (rotation.is_empty(), rotation.stale_at().is_some());
         self.rotation.store(Arc::new(rotation));
+        let done = clock::now();
+        roster.rested_at = Some(done + REST * done.saturating_duration_since(now));
+        roster.overdue_at = None;
         if perishable {
             self.perishable.notify_one();
         }
