@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::bench::{BenchSettings, Part, RoleArgs};
+use crate::bench::{BenchSettings, RoleArgs, Suite, monitor};
 use crate::dns::DnsArgs;
 use crate::latency::{DeathsArgs, LatencySettings, PeerArgs};
 use crate::pod::PodArgs;
@@ -39,8 +39,9 @@ pub enum Command {
     Latency(LatencyArgs),
     /// Kill and blackhole for every client, side by side, and what they show in one sentence.
     Demo(LabArgs),
-    /// What the monitor costs and how fast it is, held against what is promised.
-    Bench(BenchArgs),
+    /// What obit costs and how fast it is, held against what is promised.
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// A pod (one of the lab's own processes).
     #[command(hide = true)]
     Pod(PodArgs),
@@ -61,13 +62,20 @@ pub enum Command {
     Role(RoleArgs),
 }
 
-/// What the bench can be told.
+/// What can be measured.
+#[derive(Debug, clap::Subcommand)]
+pub enum BenchCommand {
+    /// What the monitor costs and how fast it is.
+    Monitor(BenchArgs<monitor::Part>),
+}
+
+/// What a bench can be told.
 #[derive(Debug, Clone, clap::Args)]
-pub struct BenchArgs {
+pub struct BenchArgs<P: Suite> {
     /// What to measure; everything unless given.
     #[arg(value_name = "PART")]
-    pub parts: Vec<Part>,
-    /// How often each part is measured without and with the monitor, by turns.
+    pub parts: Vec<P>,
+    /// How often each part is measured; its two sides by turns where it has two.
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub pairs: u16,
     /// One line of JSON a row on standard output, as soon as it is known, instead of a table.
@@ -84,13 +92,13 @@ pub struct BenchArgs {
     pub monitor: Option<PathBuf>,
 }
 
-impl BenchArgs {
+impl<P: Suite> BenchArgs<P> {
     /// The settings of the run.
     ///
     /// # Errors
     /// When this program's own path is unknown.
-    pub fn settings(&self) -> anyhow::Result<BenchSettings> {
-        let wanted = Part::ALL.into_iter();
+    pub fn settings(&self) -> anyhow::Result<BenchSettings<P>> {
+        let wanted = P::ALL.iter().copied();
         let wanted = wanted.filter(|part| self.parts.is_empty() || self.parts.contains(part));
         Ok(BenchSettings {
             parts: wanted.collect(),

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use obit_lab::cli::{Cli, Command};
+use obit_lab::cli::{BenchCommand, Cli, Command};
 use obit_lab::scenario::{BLACKHOLE, KILL, STEADY};
 use obit_lab::{bench, dns, latency, pod, session, workload};
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         Command::Blackhole(args) => lab(session::scenario(&BLACKHOLE, &args)),
         Command::Demo(args) => lab(session::demo(&args)),
         Command::Latency(args) => lab(session::latency(&args)),
-        Command::Bench(args) => lab(session::bench(&args)),
+        Command::Bench(BenchCommand::Monitor(args)) => lab(session::bench(&args)),
         Command::Pod(args) => pod::run(&args),
         Command::Dns(args) => dns::run(&args),
         Command::Client(args) => workload::run(&args),

@@ -3,7 +3,7 @@
 
 use anyhow::Context as _;
 
-use crate::bench::{self, Outcome};
+use crate::bench::{self, Outcome, Suite};
 use crate::cli::{BenchArgs, LabArgs, LatencyArgs};
 use crate::clock::monotonic_ns;
 use crate::latency;
@@ -94,11 +94,11 @@ pub async fn latency(args: &LatencyArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Measures what the monitor costs and how fast it is. A missed target is said, and is no error.
+/// Measures what obit costs and how fast it is. A missed target is said, and is no error.
 ///
 /// # Errors
 /// As [`scenario`].
-pub async fn bench(args: &BenchArgs) -> anyhow::Result<()> {
+pub async fn bench<P: Suite>(args: &BenchArgs<P>) -> anyhow::Result<()> {
     ground()?;
     let settings = args.settings()?;
     let minutes = bench::estimate(&settings).as_secs().div_ceil(60);
@@ -113,7 +113,7 @@ pub async fn bench(args: &BenchArgs) -> anyhow::Result<()> {
         },
     );
     let mut outcomes: Vec<Outcome> = Vec::new();
-    let run = bench::run(&settings, |done| {
+    let run = P::run(&settings, |done| {
         if args.json {
             for outcome in done {
                 println!("{}", outcome.line()?);

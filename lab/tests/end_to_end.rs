@@ -181,6 +181,7 @@ fn a_missing_monitor_is_named_and_leaves_nothing_behind() {
 fn a_bench_without_a_monitor_names_it_and_leaves_nothing_behind() {
     let (pid, output) = finished(&[
         "bench",
+        "monitor",
         "--trial",
         "--pairs",
         "1",

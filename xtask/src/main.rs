@@ -77,7 +77,7 @@ fn main() -> Result<ExitCode> {
         }
         Task::Bench {
             what: Bench::Monitor { arguments },
-        } => lab::lab(&[vec!["bench".into()], arguments].concat()),
+        } => lab::lab(&[vec!["bench".into(), "monitor".into()], arguments].concat()),
         Task::BtfFixture { running } => {
             kernels::btf_fixture(running)?;
             Ok(ExitCode::SUCCESS)

@@ -1,19 +1,18 @@
-//! What the monitor costs and how fast it is, on this machine: work with a monitor beside the same work without one, and
-//! verdicts timed from the kernel's event to a subscriber. Stands beside the data path: the real `obit monitor` is a process
-//! of its own here, seen from outside.
+//! What obit costs and how fast it is, on this machine, held against what is promised. Stands beside the data path, and sees it
+//! from outside.
 
+pub mod monitor;
 mod outcome;
-mod part;
 mod role;
 mod run;
 mod spread;
-mod stage;
+mod stopwatch;
 mod table;
+mod talk;
 mod usage;
 
 pub use outcome::{Outcome, Target};
-pub use part::Part;
 pub use role::{RoleArgs, run as run_role};
-pub use run::{BenchSettings, estimate, run};
+pub use run::{BenchSettings, Suite, estimate};
 pub use spread::{Done, Spread};
 pub use table::{markdown, text};

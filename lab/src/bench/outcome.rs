@@ -8,7 +8,7 @@ use super::Spread;
 /// What a median must be.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Target {
-    /// The ratio of B to A: this or more.
+    /// The ratio: this or more.
     RatioAtLeast(f64),
     /// B: this or less.
     AtMost(f64),
@@ -42,11 +42,11 @@ pub struct Outcome {
     pub quantity: &'static str,
     /// The unit of A and B: "1/s", "us", "MiB", …
     pub unit: &'static str,
-    /// A, without a monitor: one number a pair. `None` where there is nothing to measure without one.
-    pub without: Option<Spread>,
-    /// B, with it.
-    pub with: Spread,
-    /// B / A of each pair.
+    /// A, what is compared with: one number a pair. `None` where there is nothing to compare with.
+    pub a: Option<Spread>,
+    /// B, what is judged.
+    pub b: Spread,
+    /// How much better B is than A, in each pair: B / A, or A / B of what is better the smaller it is.
     pub ratio: Option<Spread>,
     /// What the median must be.
     pub target: Target,
@@ -69,7 +69,7 @@ impl Outcome {
         }
         let by_median = match self.target {
             Target::RatioAtLeast(least) => self.ratio.is_some_and(|ratio| ratio.median >= least),
-            Target::AtMost(most) => self.with.median <= most,
+            Target::AtMost(most) => self.b.median <= most,
         };
         Some(by_median && self.fault.is_none())
     }
@@ -108,9 +108,9 @@ impl Outcome {
             part: self.part,
             quantity: self.quantity,
             unit: self.unit,
-            pairs: self.with.count,
-            a: self.without.map(Range::from),
-            b: self.with.into(),
+            pairs: self.b.count,
+            a: self.a.map(Range::from),
+            b: self.b.into(),
             ratio: self.ratio.map(Range::from),
             target: self.target.number(),
             bound: self.target.bound(),
@@ -163,8 +163,8 @@ pub(super) mod tests {
             part: "churn-unwatched",
             quantity: "connections",
             unit: "1/s",
-            without: Some(spread(50_000.0)),
-            with: spread(48_561.725),
+            a: Some(spread(50_000.0)),
+            b: spread(48_561.725),
             ratio: Some(spread(0.971_234_5)),
             target: Target::RatioAtLeast(0.96),
             fault: None,

@@ -1,21 +1,45 @@
-//! An invocation of the bench: part after part on one stage, each within a bound.
+//! An invocation of a bench: part after part on one stage, each within a bound.
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::stage::{Stage, ensure_no_other_monitor};
-use super::{Outcome, Part};
+use super::Outcome;
 
 /// A pair that takes so many times longer than estimated is broken off.
 const IMPATIENCE: u32 = 10;
 
+/// The parts of a bench, and how it is run.
+pub trait Suite: clap::ValueEnum + Copy + Eq + std::fmt::Debug + Send + Sync + 'static {
+    /// Every part, in the order they are run.
+    const ALL: &'static [Self];
+
+    /// A part's name on the command line and in the reports.
+    fn name(self) -> &'static str;
+
+    /// About how long a pair of a part takes, seconds, on a machine that is not busy.
+    fn seconds_a_pair(self) -> u32;
+
+    /// Measures one part after the other; `done` hears of each as soon as it is.
+    ///
+    /// # Errors
+    /// When the stage cannot be built, or a run is not what it claims.
+    ///
+    /// # Cancel safety
+    /// Dropping the future kills its processes and deletes its namespaces.
+    fn run(
+        settings: &BenchSettings<Self>,
+        done: impl FnMut(&[Outcome]) -> anyhow::Result<()>,
+    ) -> impl Future<Output = anyhow::Result<()>>;
+}
+
 /// What the bench is told.
 #[derive(Debug, Clone)]
-pub struct BenchSettings {
+pub struct BenchSettings<P> {
     /// What to measure, in this order.
-    pub parts: Vec<Part>,
+    pub parts: Vec<P>,
     /// Pairs of a part.
     pub pairs: usize,
     /// Do so little that nothing is measured.
@@ -38,46 +62,38 @@ impl Scale {
     pub(super) fn of(self, full: u32) -> u32 {
         if self.trial { (full / 50).max(2) } else { full }
     }
+
+    /// Says on standard error how far a part is.
+    pub(super) fn progress(self, part: impl Suite, pair: usize, what: &str) {
+        eprintln!("  {} {}/{}: {what}", part.name(), pair + 1, self.pairs);
+    }
 }
 
 /// About how long it takes, if the machine is not busy.
 #[must_use]
-pub fn estimate(settings: &BenchSettings) -> Duration {
-    let pairs = u32::try_from(settings.pairs).unwrap_or(u32::MAX);
-    let seconds = settings
-        .parts
-        .iter()
-        .map(|part| part.seconds_a_pair().saturating_mul(pairs));
-    Duration::from_secs(seconds.fold(0, u32::saturating_add).into())
+pub fn estimate<P: Suite>(settings: &BenchSettings<P>) -> Duration {
+    let seconds = settings.parts.iter().map(|part| part.seconds_a_pair());
+    times(seconds.fold(0, u32::saturating_add), settings.pairs)
 }
 
-/// Measures one part after the other; `done` hears of each as soon as it is.
-///
-/// # Errors
-/// When the stage cannot be built, or a run is not what it claims.
-///
-/// # Cancel safety
-/// Dropping the future kills its processes and deletes its namespaces.
-pub async fn run(
-    settings: &BenchSettings,
+fn times(seconds: u32, pairs: usize) -> Duration {
+    let pairs = u32::try_from(pairs).unwrap_or(u32::MAX);
+    Duration::from_secs(seconds.saturating_mul(pairs).into())
+}
+
+/// Has each part measured within its bound, and `done` hear of it.
+pub(super) async fn each<P: Suite>(
+    settings: &BenchSettings<P>,
+    measure: impl AsyncFn(P, Scale) -> anyhow::Result<Vec<Outcome>>,
     mut done: impl FnMut(&[Outcome]) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let stage = Stage::build(settings.monitor.clone())?;
     let scale = Scale {
         pairs: settings.pairs,
         trial: settings.trial,
     };
     for part in &settings.parts {
-        // A trial judges nothing, and so may run beside others.
-        if !settings.trial {
-            ensure_no_other_monitor(None)?;
-        }
-        let alone = BenchSettings {
-            parts: vec![*part],
-            ..settings.clone()
-        };
-        let bound = IMPATIENCE * estimate(&alone) + Duration::from_secs(60);
-        let measured = tokio::time::timeout(bound, part.measure(&stage, scale)).await;
+        let bound = IMPATIENCE * times(part.seconds_a_pair(), settings.pairs) + Duration::from_secs(60);
+        let measured = tokio::time::timeout(bound, measure(*part, scale)).await;
         let mut outcomes = measured
             .with_context(|| format!("{}: not done within {bound:?}", part.name()))?
             .with_context(|| part.name())?;
@@ -93,18 +109,36 @@ pub async fn run(
 
 #[cfg(test)]
 mod tests {
+    use super::super::monitor;
     use super::*;
 
-    #[test]
-    fn the_whole_bench_takes_minutes() {
-        let settings = BenchSettings {
-            parts: Part::ALL.to_vec(),
+    fn minutes<P: Suite>() -> u64 {
+        let whole = BenchSettings {
+            parts: P::ALL.to_vec(),
             pairs: 7,
             trial: false,
             monitor: PathBuf::new(),
         };
-        let minutes = estimate(&settings).as_secs() / 60;
+        estimate(&whole).as_secs() / 60
+    }
+
+    #[test]
+    fn a_whole_bench_takes_minutes() {
+        let minutes = minutes::<monitor::Part>();
         assert!((5..=15).contains(&minutes), "{minutes} min");
+    }
+
+    fn names_agree<P: Suite>() -> bool {
+        let on_command_line = P::value_variants()
+            .iter()
+            .filter_map(clap::ValueEnum::to_possible_value);
+        let on_command_line: Vec<_> = on_command_line.map(|value| value.get_name().to_owned()).collect();
+        on_command_line.iter().eq(P::ALL.iter().map(|part| part.name()))
+    }
+
+    #[test]
+    fn parts_are_called_the_same_on_the_command_line_and_in_reports() {
+        assert!(names_agree::<monitor::Part>());
     }
 
     #[test]

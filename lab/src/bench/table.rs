@@ -63,8 +63,8 @@ fn row(outcome: &Outcome) -> [String; 8] {
         outcome.part.to_owned(),
         outcome.quantity.to_owned(),
         outcome.unit.to_owned(),
-        spread(outcome.without),
-        range(outcome.with),
+        spread(outcome.a),
+        range(outcome.b),
         spread(outcome.ratio),
         format!("{sign} {}", outcome.target.number()),
         met.to_owned(),
@@ -122,7 +122,7 @@ mod tests {
     fn a_missed_target_is_said_in_capitals_with_the_reason() {
         let missed = Outcome {
             fault: Some("one verdict never came".into()),
-            without: None,
+            a: None,
             ratio: None,
             ..sample()
         };

@@ -65,7 +65,7 @@ fn no_call_failed(scenario: &str) -> Result<()> {
 
 /// Measures nothing: so little is done that it takes a minute.
 fn every_part_of_the_bench_works() -> Result<()> {
-    let printed = lab(&["bench", "--trial", "--pairs", "1", "--json"])?;
+    let printed = lab(&["bench", "monitor", "--trial", "--pairs", "1", "--json"])?;
     let rows: Vec<Value> = printed
         .lines()
         .map(serde_json::from_str)

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context as _, ensure};
 use tempfile::TempDir;
 
-use super::role::{GO, READY};
-use super::usage::{cpu_seconds, memory, other_monitors};
+use crate::bench::talk::start;
+use crate::bench::usage::{cpu_seconds, memory, other_monitors};
 use crate::child::LabProcess;
 use crate::clock::monotonic_ns;
 use crate::net::{Host, LabId, Topology, silence_marked_traffic, stall_marked_dials};
@@ -47,13 +47,7 @@ impl Stage {
 
     /// Starts a role in the client's namespace; it still has to say that it is ready.
     pub(super) fn role(&self, arguments: &[&str]) -> anyhow::Result<LabProcess> {
-        Self::role_in(self.client(), arguments)
-    }
-
-    /// The same in another namespace.
-    pub(super) fn role_in(host: &Host, arguments: &[&str]) -> anyhow::Result<LabProcess> {
-        let arguments: Vec<_> = arguments.iter().map(|it| (*it).to_owned()).collect();
-        LabProcess::start(host, "role", &arguments)
+        start(self.client(), arguments)
     }
 
     /// A fresh monitor, with everything it does on a node.
@@ -153,27 +147,4 @@ pub(super) fn ensure_no_other_monitor(own: Option<u32>) -> anyhow::Result<()> {
          each pair. Next: stop them, or wait until they end"
     );
     Ok(())
-}
-
-/// Has a role do what it does when told, and reads what came of it.
-pub(super) async fn told<T: serde::de::DeserializeOwned>(role: &mut LabProcess, word: &str) -> anyhow::Result<T> {
-    role.tell(word).await?;
-    read(role).await
-}
-
-/// What a role says next.
-pub(super) async fn read<T: serde::de::DeserializeOwned>(role: &mut LabProcess) -> anyhow::Result<T> {
-    let line = role.line().await?;
-    serde_json::from_str(&line).with_context(|| format!("a role said {line:?}"))
-}
-
-/// Has it go.
-pub(super) async fn go<T: serde::de::DeserializeOwned>(role: &mut LabProcess) -> anyhow::Result<T> {
-    told(role, GO).await
-}
-
-/// Waits until it is ready.
-pub(super) async fn ready(mut role: LabProcess) -> anyhow::Result<LabProcess> {
-    role.expect(READY).await?;
-    Ok(role)
 }

@@ -2,8 +2,6 @@
 
 use std::hint::spin_loop;
 
-use super::READY;
-
 /// Says ready once every thread spins; ends with its standard input.
 pub(super) fn run() -> anyhow::Result<()> {
     let processors = std::thread::available_parallelism()?.get();
@@ -24,3 +22,4 @@ pub(super) fn run() -> anyhow::Result<()> {
         std::process::exit(0);
     })
 }
+use crate::bench::talk::READY;

@@ -6,8 +6,9 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 
 use anyhow::{Context as _, ensure};
 
-use super::stopwatch::Stopwatch;
-use super::{processor, whenever_told};
+use super::processor;
+use crate::bench::stopwatch::Stopwatch;
+use crate::bench::talk::whenever_told;
 
 /// Closed connections are forgotten at once: otherwise each run would wait for the ports of the one before, and pay for
 /// the table they fill. Of this network namespace alone.
@@ -15,7 +16,7 @@ const TIME_WAIT_LIMIT: &str = "/proc/sys/net/ipv4/tcp_max_tw_buckets";
 
 /// What the churn is told.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct ChurnArgs {
+pub(in crate::bench) struct ChurnArgs {
     /// Whom to connect to: an address of this host.
     #[arg(long)]
     peer: SocketAddr,

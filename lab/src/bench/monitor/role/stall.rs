@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::READY;
 use super::session::Session;
+use crate::bench::talk::READY;
 use crate::clock::monotonic_ns;
 use crate::latency::FIRST_PORT;
 
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the dialler is told.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct StallArgs {
+pub(in crate::bench) struct StallArgs {
     /// The monitor's socket.
     #[arg(long)]
     socket: PathBuf,

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::stopwatch::Stopwatch;
-use super::whenever_told;
+use crate::bench::stopwatch::Stopwatch;
+use crate::bench::talk::whenever_told;
 use crate::net::block_peer;
 
 /// What the greeting is told.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct GreetArgs {
+pub(in crate::bench) struct GreetArgs {
     /// How many peers of the block, from its first on.
     #[arg(long)]
     peers: u32,

@@ -5,8 +5,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use anyhow::Context as _;
 
-use super::stopwatch::Stopwatch;
-use super::{processor, whenever_told};
+use super::processor;
+use crate::bench::stopwatch::Stopwatch;
+use crate::bench::talk::whenever_told;
 
 /// Connections that take turns.
 const CONNECTIONS: usize = 8;
@@ -16,7 +17,7 @@ const BYTES: usize = 64;
 
 /// What the exchange is told.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct ExchangeArgs {
+pub(in crate::bench) struct ExchangeArgs {
     /// Whom to connect to: an address of this host.
     #[arg(long)]
     peer: SocketAddr,

@@ -3,11 +3,12 @@
 use anyhow::{Context as _, ensure};
 
 use super::super::role::Stalled;
-use super::super::run::Scale;
-use super::super::spread::percentile;
-use super::super::stage::{Stage, read, ready};
-use super::super::{Outcome, Spread, Target};
-use super::{Part, in_unit, progress, usage};
+use super::super::stage::Stage;
+use super::{Part, in_unit, usage};
+use crate::bench::run::{Scale, Suite as _};
+use crate::bench::spread::percentile;
+use crate::bench::talk::{read, ready};
+use crate::bench::{Outcome, Spread, Target};
 use crate::child::LabProcess;
 
 /// Dials that stall in a pair.
@@ -66,7 +67,7 @@ pub(super) async fn measure(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<O
                 .map(|ns| in_unit(ns, 1e6))
         };
         let p99 = of(|stall| stall.late_ns, 0.99)?;
-        progress(Part::Stall, pair, scale, &format!("p99 {p99:.3} ms"));
+        scale.progress(Part::Stall, pair, &format!("p99 {p99:.3} ms"));
         worst.push(p99);
         medians.push(of(|stall| stall.late_ns, 0.5)?);
         after.push(of(|stall| stall.after_ns, 0.5)?);
@@ -82,8 +83,8 @@ pub(super) async fn measure(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<O
         part: Part::Stall.name(),
         quantity: "p99 past threshold",
         unit: "ms",
-        without: None,
-        with: Spread::of(worst).context("nothing stalled")?,
+        a: None,
+        b: Spread::of(worst).context("nothing stalled")?,
         ratio: None,
         target: Target::AtMost(3.0),
         fault: None,

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::session::{Session, peer_of};
-use super::{READY, whenever_told};
+use crate::bench::talk::{READY, whenever_told};
 use crate::clock::monotonic_ns;
 use crate::net::MARKED_TOS;
 
@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a peer's server is told.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct EchoArgs {
+pub(in crate::bench) struct EchoArgs {
     /// Where it listens.
     #[arg(long)]
     listen: SocketAddr,
@@ -37,7 +37,7 @@ pub(super) struct EchoArgs {
 
 /// What the client is told.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct VanishArgs {
+pub(in crate::bench) struct VanishArgs {
     /// The monitor's socket.
     #[arg(long)]
     socket: PathBuf,

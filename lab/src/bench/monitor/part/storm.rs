@@ -3,14 +3,15 @@
 
 use anyhow::{Context as _, ensure};
 
-use super::super::role::{GO, Heard};
-use super::super::run::Scale;
-use super::super::spread::percentile;
-use super::super::stage::{Stage, Usage, go, ready, told};
-use super::super::usage::reader_is_realtime;
-use super::super::{Done, Outcome, Spread, Target};
+use super::super::role::Heard;
+use super::super::stage::{Stage, Usage};
 use super::latency::{mourn, mourner};
-use super::{Part, in_unit, progress, usage};
+use super::{Part, in_unit, usage};
+use crate::bench::run::{Scale, Suite as _};
+use crate::bench::spread::percentile;
+use crate::bench::talk::{GO, go, ready, told};
+use crate::bench::usage::reader_is_realtime;
+use crate::bench::{Done, Outcome, Spread, Target};
 use crate::child::LabProcess;
 
 /// Dials a second that are asked for: each is two sightings, its beginning and its refusal.
@@ -93,7 +94,7 @@ pub(super) async fn measure(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<O
             "p99 {:.3} ms beside {:.0} sightings a second, {} lost, {} of them uncounted",
             weathered.p99_ms, weathered.sightings_per_second, weathered.lost, weathered.uncounted
         );
-        progress(Part::Storm, pair, scale, &said);
+        scale.progress(Part::Storm, pair, &said);
         pairs.push(weathered);
     }
     outcomes(&pairs)
@@ -167,8 +168,8 @@ fn outcomes(pairs: &[Weathered]) -> anyhow::Result<Vec<Outcome>> {
         part: Part::Storm.name(),
         quantity: "p99 of others",
         unit: "ms",
-        without: None,
-        with: spread(|it| it.p99_ms)?,
+        a: None,
+        b: spread(|it| it.p99_ms)?,
         ratio: None,
         target: Target::AtMost(5.0),
         fault: (missed > 0).then(|| format!("{missed} verdicts never came")),
@@ -179,7 +180,7 @@ fn outcomes(pairs: &[Weathered]) -> anyhow::Result<Vec<Outcome>> {
     let uncounted = Outcome {
         quantity: "lost uncounted",
         unit: "sightings",
-        with: uncounted,
+        b: uncounted,
         target: Target::AtMost(0.0),
         fault: (uncounted.max > 0.0).then(|| "in some pairs a refusal was neither told nor counted as lost".to_owned()),
         exempt: None,

@@ -7,10 +7,9 @@ mod stall;
 mod storm;
 mod vanish;
 
-use super::Outcome;
-use super::Spread;
-use super::run::Scale;
-use super::stage::{Stage, Usage};
+use super::stage::{Stage, Usage, ensure_no_other_monitor};
+use crate::bench::run::{BenchSettings, Scale, Suite, each};
+use crate::bench::{Outcome, Spread};
 
 /// One part of the bench.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -36,9 +35,8 @@ pub enum Part {
     Vanish,
 }
 
-impl Part {
-    /// Every part, in the order they are run.
-    pub const ALL: [Self; 9] = [
+impl Suite for Part {
+    const ALL: &'static [Self] = &[
         Self::ChurnUnwatched,
         Self::ChurnWatched,
         Self::Established,
@@ -50,9 +48,7 @@ impl Part {
         Self::Vanish,
     ];
 
-    /// Its name on the command line and in the reports.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::ChurnUnwatched => "churn-unwatched",
             Self::ChurnWatched => "churn-watched",
@@ -66,8 +62,7 @@ impl Part {
         }
     }
 
-    /// About how long a pair takes, seconds, on a machine that is not busy.
-    pub(super) fn seconds_a_pair(self) -> u32 {
+    fn seconds_a_pair(self) -> u32 {
         match self {
             Self::ChurnUnwatched | Self::ChurnWatched | Self::Established => 9,
             Self::Watched10k => 10,
@@ -78,8 +73,22 @@ impl Part {
         }
     }
 
+    async fn run(
+        settings: &BenchSettings<Self>,
+        done: impl FnMut(&[Outcome]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let stage = Stage::build(settings.monitor.clone())?;
+        each(settings, async |part, scale| part.measure(&stage, scale).await, done).await
+    }
+}
+
+impl Part {
     /// Measures it.
-    pub(super) async fn measure(self, stage: &Stage, scale: Scale) -> anyhow::Result<Vec<Outcome>> {
+    async fn measure(self, stage: &Stage, scale: Scale) -> anyhow::Result<Vec<Outcome>> {
+        // A trial judges nothing, and so may run beside others.
+        if !scale.trial {
+            ensure_no_other_monitor(None)?;
+        }
         match self {
             Self::ChurnUnwatched | Self::ChurnWatched | Self::Established => cost::measure(self, stage, scale).await,
             Self::Watched10k => crowd::measure(stage, scale).await,
@@ -93,11 +102,6 @@ impl Part {
 
 /// The port of peers that are watched, or that could be.
 const PORT: u16 = 7_000;
-
-/// Says on standard error how far a part is.
-fn progress(part: Part, pair: usize, scale: Scale, what: &str) {
-    eprintln!("  {} {}/{}: {what}", part.name(), pair + 1, scale.pairs);
-}
 
 /// The medians of what the monitor took.
 fn usage(usages: &[Usage]) -> Vec<(&'static str, f64)> {
@@ -115,20 +119,4 @@ fn usage(usages: &[Usage]) -> Vec<(&'static str, f64)> {
 #[expect(clippy::cast_precision_loss, reason = "durations of a bench are below 2^53 ns")]
 fn in_unit(ns: u64, unit_ns: f64) -> f64 {
     ns as f64 / unit_ns
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::ValueEnum as _;
-
-    use super::*;
-
-    #[test]
-    fn parts_are_called_the_same_on_the_command_line_and_in_reports() {
-        let on_command_line = Part::value_variants().iter().map(|part| {
-            let value = part.to_possible_value().unwrap();
-            value.get_name().to_owned()
-        });
-        assert!(on_command_line.eq(Part::ALL.iter().map(|part| part.name())));
-    }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-use super::stopwatch::Stopwatch;
-use super::{GO, READY};
+use crate::bench::stopwatch::Stopwatch;
+use crate::bench::talk::{GO, READY};
 use crate::net::block_peer;
 
 /// How long a thread rests once it has made the dials that are due.
@@ -20,7 +20,7 @@ const BOUND_NS: u64 = 60_000_000_000;
 
 /// What the storm is told.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct StormArgs {
+pub(in crate::bench) struct StormArgs {
     /// How many peers of the block refuse.
     #[arg(long)]
     peers: u32,

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::sync::{mpsc, watch};
 
-use super::READY;
 use super::session::{Session, peer_of};
+use crate::bench::talk::READY;
 use crate::net::block_peer;
 
 /// Heartbeats after which everything that was lost before has been counted: the monitor counts once a second and says so
@@ -23,7 +23,7 @@ const HEARTBEATS: u64 = 3;
 
 /// What subscribers are told.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct SubscribeArgs {
+pub(in crate::bench) struct SubscribeArgs {
     /// The monitor's socket.
     #[arg(long)]
     socket: PathBuf,

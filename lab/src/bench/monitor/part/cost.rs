@@ -3,10 +3,11 @@
 use anyhow::{Context as _, ensure};
 
 use super::super::role::Heard;
-use super::super::run::Scale;
-use super::super::stage::{Stage, Usage, ensure_no_other_monitor, go, ready, told};
-use super::super::{Done, Outcome, Spread, Target};
-use super::{PORT, Part, progress, usage};
+use super::super::stage::{Stage, Usage, ensure_no_other_monitor};
+use super::{PORT, Part, usage};
+use crate::bench::run::{Scale, Suite as _};
+use crate::bench::talk::{go, ready, told};
+use crate::bench::{Done, Outcome, Spread, Target};
 use crate::child::LabProcess;
 use crate::net::block_peer;
 
@@ -51,7 +52,7 @@ pub(super) async fn measure(part: Part, stage: &Stage, scale: Scale) -> anyhow::
             }
         }
         let ratio = with[pair].per_second() / without[pair].per_second();
-        progress(part, pair, scale, &format!("{ratio:.3}"));
+        scale.progress(part, pair, &format!("{ratio:.3}"));
     }
     let per_second =
         |side: &[Done]| Spread::of(side.iter().map(|done| done.per_second())).context("a rate is no number");
@@ -69,8 +70,8 @@ pub(super) async fn measure(part: Part, stage: &Stage, scale: Scale) -> anyhow::
         part: part.name(),
         quantity: if role == "churn" { "connections" } else { "exchanges" },
         unit: "1/s",
-        without: Some(alone),
-        with: per_second(&with)?,
+        a: Some(alone),
+        b: per_second(&with)?,
         ratio: Some(ratio(Done::per_second)?),
         target: Target::RatioAtLeast(match part {
             Part::ChurnUnwatched => 0.96,

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::READY;
 use super::processor::before_ordinary_threads;
 use super::session::Session;
+use crate::bench::talk::READY;
 use crate::net::block_peer;
 
 /// How long a verdict is waited for. One that does not come counts as late by as much.
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the mourner is told.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct MournArgs {
+pub(in crate::bench) struct MournArgs {
     /// The monitor's socket.
     #[arg(long)]
     socket: PathBuf,

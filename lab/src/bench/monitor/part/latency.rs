@@ -4,12 +4,13 @@
 use anyhow::Context as _;
 
 use super::super::role::Mourned;
-use super::super::run::Scale;
-use super::super::spread::percentile;
-use super::super::stage::{Stage, read, ready};
-use super::super::usage::reader_is_realtime;
-use super::super::{Outcome, Spread, Target};
-use super::{PORT, Part, in_unit, progress, usage};
+use super::super::stage::Stage;
+use super::{PORT, Part, in_unit, usage};
+use crate::bench::run::{Scale, Suite as _};
+use crate::bench::spread::percentile;
+use crate::bench::talk::{read, ready};
+use crate::bench::usage::reader_is_realtime;
+use crate::bench::{Outcome, Spread, Target};
 use crate::child::LabProcess;
 
 /// Peers that die in a pair.
@@ -42,7 +43,7 @@ pub(super) async fn measure(part: Part, stage: &Stage, scale: Scale) -> anyhow::
                 .map(|ns| in_unit(ns, 1e3))
         };
         let (p50, p99) = (of(0.5)?, of(0.99)?);
-        progress(part, pair, scale, &format!("p50 {p50:.0} us, p99 {p99:.0} us"));
+        scale.progress(part, pair, &format!("p50 {p50:.0} us, p99 {p99:.0} us"));
         medians.push(p50);
         worst.push(p99);
     }
@@ -51,8 +52,8 @@ pub(super) async fn measure(part: Part, stage: &Stage, scale: Scale) -> anyhow::
         part: part.name(),
         quantity: "p50",
         unit: "us",
-        without: None,
-        with: Spread::of(medians).context("nobody died")?,
+        a: None,
+        b: Spread::of(medians).context("nobody died")?,
         ratio: None,
         target: Target::AtMost(60.0),
         fault: (missed > 0).then(|| format!("{missed} verdicts never came")),
@@ -62,14 +63,14 @@ pub(super) async fn measure(part: Part, stage: &Stage, scale: Scale) -> anyhow::
     };
     let p99 = Outcome {
         quantity: "p99",
-        with: Spread::of(worst).context("nobody died")?,
+        b: Spread::of(worst).context("nobody died")?,
         target: Target::AtMost(if busy { 1_000.0 } else { 500.0 }),
         figures: vec![],
         ..p50.clone()
     };
     // Under load only the p99 is promised.
     Ok(if busy {
-        let figures = [p50.figures, vec![("p50_us", p50.with.median)]].concat();
+        let figures = [p50.figures, vec![("p50_us", p50.b.median)]].concat();
         vec![Outcome { figures, ..p99 }]
     } else {
         vec![p50, p99]

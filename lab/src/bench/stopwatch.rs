@@ -2,7 +2,7 @@
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::super::Done;
+use super::Done;
 use crate::clock::monotonic_ns;
 
 /// Runs from its start.

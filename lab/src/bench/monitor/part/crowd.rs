@@ -3,10 +3,11 @@
 use anyhow::{Context as _, ensure};
 
 use super::super::role::Heard;
-use super::super::run::Scale;
-use super::super::stage::{Stage, go, ready, told};
-use super::super::{Done, Outcome, Spread, Target};
-use super::{PORT, Part, progress, usage};
+use super::super::stage::Stage;
+use super::{PORT, Part, usage};
+use crate::bench::run::{Scale, Suite as _};
+use crate::bench::talk::{go, ready, told};
+use crate::bench::{Done, Outcome, Spread, Target};
 
 /// Watched peers.
 const PEERS: u32 = 10_000;
@@ -52,7 +53,7 @@ pub(super) async fn measure(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<O
         let meter = monitor.meter()?;
         let _: Heard = told(&mut subscriber, "heard").await?;
         at_rest.push(meter.read()?.cpu_percent);
-        progress(Part::Watched10k, pair, scale, &format!("{:.1} MiB", usage.rss_mib));
+        scale.progress(Part::Watched10k, pair, &format!("{:.1} MiB", usage.rss_mib));
         usages.push(usage);
         subscriber.kill().await?;
         monitor.end().await?;
@@ -66,8 +67,8 @@ pub(super) async fn measure(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<O
         part: Part::Watched10k.name(),
         quantity: "monitor RSS",
         unit: "MiB",
-        without: None,
-        with: rss,
+        a: None,
+        b: rss,
         ratio: None,
         target: Target::AtMost(64.0),
         fault: None,

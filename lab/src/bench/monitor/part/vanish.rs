@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 
 use super::super::role::Vanished;
-use super::super::run::Scale;
-use super::super::spread::percentile;
-use super::super::stage::{Stage, go, ready};
-use super::super::{Outcome, Spread, Target};
-use super::{PORT, Part, in_unit, progress, usage};
+use super::super::stage::Stage;
+use super::{PORT, Part, in_unit, usage};
+use crate::bench::run::{Scale, Suite as _};
+use crate::bench::spread::percentile;
+use crate::bench::talk::{go, ready, start};
+use crate::bench::{Outcome, Spread, Target};
 
 /// How often the peer vanishes in a pair.
 const TIMES: u32 = 5;
@@ -19,7 +20,7 @@ const SENT_AGAIN: u64 = 2;
 
 pub(super) async fn measure(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<Outcome>> {
     let peer = SocketAddr::from((stage.vanishing().address, PORT)).to_string();
-    let _peer = ready(Stage::role_in(stage.vanishing(), &["echo", "--listen", &peer])?).await?;
+    let _peer = ready(start(stage.vanishing(), &["echo", "--listen", &peer])?).await?;
     let (mut medians, mut usages) = (Vec::new(), Vec::new());
     let (mut slowest, mut hasty) = (0.0_f64, 0);
     for pair in 0..scale.pairs {
@@ -45,7 +46,7 @@ pub(super) async fn measure(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<O
                 .map(|ns| in_unit(ns, 1e6))
         };
         let median = of(0.5)?;
-        progress(Part::Vanish, pair, scale, &format!("{median:.0} ms"));
+        scale.progress(Part::Vanish, pair, &format!("{median:.0} ms"));
         medians.push(median);
         slowest = slowest.max(of(1.0)?);
     }
@@ -55,8 +56,8 @@ pub(super) async fn measure(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<O
         part: Part::Vanish.name(),
         quantity: "until dead",
         unit: "ms",
-        without: None,
-        with: Spread::of(medians).context("nothing vanished")?,
+        a: None,
+        b: Spread::of(medians).context("nothing vanished")?,
         ratio: None,
         target: Target::AtMost(500.0),
         fault: (hasty > 0)
