@@ -1,6 +1,7 @@
 //! The lab's own processes: this binary again, with another subcommand, inside a namespace. None outlives the lab, and
 //! only processes started here are ever signalled.
 
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
 use anyhow::{Context as _, bail};
@@ -41,15 +42,36 @@ impl LabProcess {
     /// When the process cannot be started.
     pub fn start(host: &Host, subcommand: &str, arguments: &[String]) -> anyhow::Result<Self> {
         let executable = std::env::current_exe().context("the path of this program")?;
+        Self::spawn(host, &executable, &[subcommand], arguments)
+    }
+
+    /// The same with another of the lab's programs, which stands beside this one and has no subcommands.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_other(host: &Host, program: &str, arguments: &[String]) -> anyhow::Result<Self> {
+        let executable = std::env::current_exe().context("the path of this program")?;
+        Self::spawn(host, &executable.with_file_name(program), &[], arguments)
+    }
+
+    fn spawn(host: &Host, executable: &Path, subcommand: &[&str], arguments: &[String]) -> anyhow::Result<Self> {
         let mut command = host.command(executable.as_os_str());
         let mut child = command
-            .args([subcommand, "--parent", &std::process::id().to_string()])
+            .args(subcommand)
+            .args(["--parent", &std::process::id().to_string()])
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .with_context(|| format!("{subcommand} in {}", host.namespace))?;
+            .with_context(|| {
+                format!(
+                    "{} {} in {}",
+                    executable.display(),
+                    subcommand.join(" "),
+                    host.namespace
+                )
+            })?;
         let stdin = child.stdin.take().context("a child's standard input")?;
         let stdout = child.stdout.take().context("a child's standard output")?;
         Ok(Self {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::bench::{BenchSettings, RoleArgs, Suite, monitor};
+use crate::bench::{BenchSettings, RoleArgs, Suite, client, monitor};
 use crate::dns::DnsArgs;
 use crate::latency::{DeathsArgs, LatencySettings, PeerArgs};
 use crate::pod::PodArgs;
@@ -67,6 +67,8 @@ pub enum Command {
 pub enum BenchCommand {
     /// What the monitor costs and how fast it is.
     Monitor(BenchArgs<monitor::Part>),
+    /// What the client library costs and how fast it is.
+    Client(BenchArgs<client::Part>),
 }
 
 /// What a bench can be told.

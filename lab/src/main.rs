@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => lab(session::demo(&args)),
         Command::Latency(args) => lab(session::latency(&args)),
         Command::Bench(BenchCommand::Monitor(args)) => lab(session::bench(&args)),
+        Command::Bench(BenchCommand::Client(args)) => lab(session::bench(&args)),
         Command::Pod(args) => pod::run(&args),
         Command::Dns(args) => dns::run(&args),
         Command::Client(args) => workload::run(&args),

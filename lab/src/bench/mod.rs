@@ -1,6 +1,7 @@
-//! What obit costs and how fast it is, on this machine, held against what is promised. Stands beside the data path, and sees it
-//! from outside.
+//! What obit costs and how fast it is, on this machine, held against what is promised: the monitor, and the client library.
+//! Stands beside the data path, and sees both from outside.
 
+pub mod client;
 pub mod monitor;
 mod outcome;
 mod role;

@@ -1,6 +1,6 @@
 //! The bench's own processes: this binary again, each with one role inside a namespace. None outlives the bench.
 
-use super::monitor;
+use super::{client, monitor};
 
 /// What every role is told.
 #[derive(Debug, Clone, clap::Args)]
@@ -17,6 +17,8 @@ pub struct RoleArgs {
 enum Role {
     #[command(flatten)]
     Monitor(monitor::Role),
+    #[command(flatten)]
+    Client(client::Role),
 }
 
 /// Plays a role until its standard input ends or it is killed.
@@ -27,5 +29,6 @@ pub fn run(args: &RoleArgs) -> anyhow::Result<()> {
     crate::child::die_with_parent(args.parent)?;
     match &args.role {
         Role::Monitor(role) => role.play(),
+        Role::Client(role) => role.play(),
     }
 }

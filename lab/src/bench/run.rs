@@ -109,7 +109,7 @@ pub(super) async fn each<P: Suite>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::monitor;
+    use super::super::{client, monitor};
     use super::*;
 
     fn minutes<P: Suite>() -> u64 {
@@ -124,8 +124,9 @@ mod tests {
 
     #[test]
     fn a_whole_bench_takes_minutes() {
-        let minutes = minutes::<monitor::Part>();
-        assert!((5..=15).contains(&minutes), "{minutes} min");
+        for minutes in [minutes::<monitor::Part>(), minutes::<client::Part>()] {
+            assert!((5..=15).contains(&minutes), "{minutes} min");
+        }
     }
 
     fn names_agree<P: Suite>() -> bool {
@@ -138,7 +139,7 @@ mod tests {
 
     #[test]
     fn parts_are_called_the_same_on_the_command_line_and_in_reports() {
-        assert!(names_agree::<monitor::Part>());
+        assert!(names_agree::<monitor::Part>() && names_agree::<client::Part>());
     }
 
     #[test]

@@ -32,6 +32,17 @@ impl Spread {
     }
 }
 
+/// Of what should be alike, the largest may be so many times the smallest where a machine is quiet.
+const RESTLESS: f64 = 1.1;
+
+impl Spread {
+    /// Whether the numbers differ by more than a quiet machine makes them.
+    #[must_use]
+    pub(super) fn is_restless(self) -> bool {
+        self.max > RESTLESS * self.min
+    }
+}
+
 /// The value below or at which this share of `values` lies (nearest rank); `None` of nothing.
 #[must_use]
 #[expect(

@@ -13,6 +13,9 @@ pub use block::{BLOCK_PEERS, block_peer};
 pub use command::{NetError, require_root, require_tools};
 pub use name::{LabId, owner};
 pub use prepared::Prepared;
-pub use rules::{MARKED_TOS, Ruleset, host_unreachable, silence, silence_marked_traffic, stall_marked_dials};
+pub use rules::{
+    MARKED_TOS, Ruleset, host_unreachable, refuse_way_to_marked_dials, silence, silence_marked_traffic,
+    stall_marked_dials, undisturbed,
+};
 pub use sweep::{leftovers, sweep};
 pub use topology::{Host, Topology};

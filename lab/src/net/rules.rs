@@ -45,6 +45,25 @@ pub fn stall_marked_dials() -> Ruleset {
     )
 }
 
+/// Dials from source ports 20000 to 29999 are told that there is no way; everything else goes on.
+#[must_use]
+pub fn refuse_way_to_marked_dials() -> Ruleset {
+    Ruleset(
+        "table ip obit_lab\n\
+         delete table ip obit_lab\n\
+         table ip obit_lab {\n\
+         chain in { type filter hook input priority 0; policy accept; tcp sport 20000-29999 reject with icmp type \
+         host-unreachable; }\n\
+         }\n",
+    )
+}
+
+/// Nothing befalls it any more.
+#[must_use]
+pub fn undisturbed() -> Ruleset {
+    Ruleset("table ip obit_lab\ndelete table ip obit_lab\ntable ip obit_lab { }\n")
+}
+
 /// The type of service that marks traffic for [`silence_marked_traffic`]: DSCP 46.
 pub const MARKED_TOS: u32 = 46 << 2;
 
@@ -72,6 +91,8 @@ mod tests {
             host_unreachable(),
             stall_marked_dials(),
             silence_marked_traffic(),
+            refuse_way_to_marked_dials(),
+            undisturbed(),
         ] {
             assert!(
                 text.starts_with("table ip obit_lab\ndelete table ip obit_lab\ntable ip obit_lab {"),

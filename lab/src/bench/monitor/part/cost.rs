@@ -20,9 +20,6 @@ const EXCHANGES: u32 = 400_000;
 /// Peers that are watched beside the one that is worked with.
 const OTHERS: u32 = 1_000;
 
-/// A machine is not quiet where the fastest run without a monitor is so many times faster than the slowest.
-const RESTLESS: f64 = 1.1;
-
 pub(super) async fn measure(part: Part, stage: &Stage, scale: Scale) -> anyhow::Result<Vec<Outcome>> {
     let (role, count) = match part {
         Part::Established => ("exchange", scale.of(EXCHANGES)),
@@ -80,7 +77,7 @@ pub(super) async fn measure(part: Part, stage: &Stage, scale: Scale) -> anyhow::
         }),
         fault: None,
         exempt: None,
-        remark: (alone.max > RESTLESS * alone.min).then(|| {
+        remark: alone.is_restless().then(|| {
             "this machine was not quiet: A alone varies by more than a tenth, and so do the ratios; look at \
              ratio_of_cpu_time, or measure again"
                 .to_owned()

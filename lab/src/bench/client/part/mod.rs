@@ -1,0 +1,202 @@
+//! The parts of the client library's bench: what each measures, pair by pair, and what its median must be.
+
+mod allocations;
+mod blackhole;
+mod endpoints;
+mod evict;
+mod false_death;
+mod map_read;
+mod pick;
+mod scenario;
+mod throughput;
+
+use anyhow::Context as _;
+
+use super::stage::Stage;
+use crate::bench::run::{BenchSettings, Scale, Suite, each};
+use crate::bench::{Outcome, Spread, Target};
+
+/// One part of the bench.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// Calls through obit's client beside calls through bare hyper.
+    ThroughputHyper,
+    /// Calls of tonic over obit's client beside calls of tonic's own balancer.
+    ThroughputTonic,
+    /// Reading a peer's health.
+    MapRead,
+    /// Picking one of a thousand endpoints.
+    Pick,
+    /// What is allocated for a pick.
+    Allocations,
+    /// Ten thousand calls in flight on an endpoint that dies.
+    #[value(name = "evict-10k")]
+    Evict10k,
+    /// The memory of five thousand endpoints.
+    #[value(name = "endpoints-5k")]
+    Endpoints5k,
+    /// A pod that vanishes in silence under calls.
+    Blackhole,
+    /// Pods that live and do not look like it.
+    FalseDeath,
+    /// One of five pods is killed under load.
+    Golem,
+    /// All pods are replaced, one by one, under load.
+    Rolling,
+    /// All pods die and come back.
+    AllDead,
+    /// The monitor dies under load.
+    MonitorDies,
+    /// Servers that send their clients away all the time.
+    Goaway,
+}
+
+impl Suite for Part {
+    const ALL: &'static [Self] = &[
+        Self::ThroughputHyper,
+        Self::ThroughputTonic,
+        Self::MapRead,
+        Self::Pick,
+        Self::Allocations,
+        Self::Evict10k,
+        Self::Endpoints5k,
+        Self::Blackhole,
+        Self::FalseDeath,
+        Self::Golem,
+        Self::Rolling,
+        Self::AllDead,
+        Self::MonitorDies,
+        Self::Goaway,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::ThroughputHyper => "throughput-hyper",
+            Self::ThroughputTonic => "throughput-tonic",
+            Self::MapRead => "map-read",
+            Self::Pick => "pick",
+            Self::Allocations => "allocations",
+            Self::Evict10k => "evict-10k",
+            Self::Endpoints5k => "endpoints-5k",
+            Self::Blackhole => "blackhole",
+            Self::FalseDeath => "false-death",
+            Self::Golem => "golem",
+            Self::Rolling => "rolling",
+            Self::AllDead => "all-dead",
+            Self::MonitorDies => "monitor-dies",
+            Self::Goaway => "goaway",
+        }
+    }
+
+    fn seconds_a_pair(self) -> u32 {
+        match self {
+            Self::ThroughputHyper => 13,
+            Self::ThroughputTonic => 16,
+            Self::MapRead | Self::Allocations => 1,
+            Self::Pick | Self::Evict10k => 2,
+            Self::Endpoints5k | Self::Golem | Self::MonitorDies | Self::Goaway => 3,
+            Self::Blackhole => 9,
+            Self::FalseDeath => 14,
+            Self::Rolling | Self::AllDead => 5,
+        }
+    }
+
+    async fn run(
+        settings: &BenchSettings<Self>,
+        done: impl FnMut(&[Outcome]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let stage = Stage::build(settings.monitor.clone())?;
+        each(settings, async |part, scale| part.measure(&stage, scale).await, done).await
+    }
+}
+
+impl Part {
+    /// Measures it.
+    async fn measure(self, stage: &Stage, scale: Scale) -> anyhow::Result<Vec<Outcome>> {
+        match self {
+            Self::ThroughputHyper | Self::ThroughputTonic => throughput::measure(self, stage, scale).await,
+            Self::MapRead => map_read::measure(stage, scale).await,
+            Self::Pick => pick::measure(stage, scale).await,
+            Self::Allocations => allocations::measure(stage, scale).await,
+            Self::Evict10k => evict::measure(stage, scale).await,
+            Self::Endpoints5k => endpoints::measure(stage, scale).await,
+            Self::Blackhole => blackhole::measure(stage, scale).await,
+            Self::FalseDeath => false_death::measure(stage, scale).await,
+            Self::Golem => scenario::golem(stage, scale).await,
+            Self::Rolling => scenario::rolling(stage, scale).await,
+            Self::AllDead => scenario::all_dead(stage, scale).await,
+            Self::MonitorDies => scenario::monitor_dies(stage, scale).await,
+            Self::Goaway => scenario::goaway(stage, scale).await,
+        }
+    }
+
+    /// An outcome with one side: so many of `quantity`, one number a pair, and not more than `most`.
+    fn at_most(
+        self,
+        quantity: &'static str,
+        unit: &'static str,
+        values: impl IntoIterator<Item = f64>,
+        most: f64,
+    ) -> anyhow::Result<Outcome> {
+        Ok(Outcome {
+            part: self.name(),
+            quantity,
+            unit,
+            a: None,
+            b: Spread::of(values).context("nothing was measured")?,
+            ratio: None,
+            target: Target::AtMost(most),
+            fault: None,
+            exempt: None,
+            remark: None,
+            figures: Vec::new(),
+        })
+    }
+
+    /// The same of what must not happen in any pair: the median does not hide it.
+    fn never(
+        self,
+        quantity: &'static str,
+        unit: &'static str,
+        counts: &[u64],
+        what: Option<&str>,
+    ) -> anyhow::Result<Outcome> {
+        let outcome = self.at_most(quantity, unit, counts.iter().map(|count| in_unit(*count, 1.0)), 0.0)?;
+        let pairs = counts.iter().filter(|count| **count > 0).count();
+        let fault = (pairs > 0).then(|| {
+            let what = what.map(|what| format!("; the first: {what}"));
+            format!("not 0 in {pairs} of {} pairs{}", counts.len(), what.unwrap_or_default())
+        });
+        Ok(Outcome { fault, ..outcome })
+    }
+}
+
+/// The median, for a figure beside an outcome.
+fn median(values: impl IntoIterator<Item = f64>) -> anyhow::Result<f64> {
+    let spread = Spread::of(values).context("nothing was measured")?;
+    Ok(spread.median)
+}
+
+/// A count or a time in another unit.
+#[expect(clippy::cast_precision_loss, reason = "counts and times of a bench are below 2^53")]
+fn in_unit(count: u64, unit: f64) -> f64 {
+    count as f64 / unit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_must_never_happen_is_missed_when_it_happens_once() {
+        let never = |counts: &[u64]| {
+            Part::Golem
+                .never("failed calls", "calls", counts, Some("lost"))
+                .unwrap()
+        };
+        assert_eq!(never(&[0, 0, 0]).met(), Some(true));
+        let once = never(&[0, 3, 0]);
+        assert_eq!((once.b.median, once.met()), (0.0, Some(false)));
+        assert_eq!(once.note(), Some("not 0 in 1 of 3 pairs; the first: lost".into()));
+    }
+}
