@@ -67,6 +67,13 @@ enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// What the client library costs and how fast it is (needs root; see docs/benchmarks.md)
+    #[command(disable_help_flag = true)]
+    Client {
+        /// Handed to the bench as they are; `cargo xtask bench client --help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 fn main() -> Result<ExitCode> {
@@ -78,6 +85,9 @@ fn main() -> Result<ExitCode> {
         Task::Bench {
             what: Bench::Monitor { arguments },
         } => lab::lab(&[vec!["bench".into(), "monitor".into()], arguments].concat()),
+        Task::Bench {
+            what: Bench::Client { arguments },
+        } => lab::lab(&[vec!["bench".into(), "client".into()], arguments].concat()),
         Task::BtfFixture { running } => {
             kernels::btf_fixture(running)?;
             Ok(ExitCode::SUCCESS)

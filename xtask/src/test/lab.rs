@@ -10,18 +10,21 @@ use crate::command::spell;
 use crate::lab::prepare;
 
 /// The names of the checks, for the list of what was skipped.
-pub(crate) const CHECKS: [&str; 3] = ["lab: kill", "lab: blackhole", BENCH];
+pub(crate) const CHECKS: [&str; 4] = ["lab: kill", "lab: blackhole", "lab: bench monitor", "lab: bench client"];
 
-const BENCH: &str = "lab: bench";
+/// Rows of the monitor's bench: two of its nine parts have two.
+const MONITOR_ROWS: usize = 11;
 
-/// Rows of the bench: two of its nine parts have two.
-const BENCH_ROWS: usize = 11;
+/// Rows of the client library's bench: of its fourteen parts three have two, and two have three.
+const CLIENT_ROWS: usize = 21;
 
 /// Runs the scenarios with `obit` at a load that takes seconds, and expects no failed call.
 pub(crate) fn check(tally: &mut Tally) -> Result<()> {
     let kill = || no_call_failed("kill");
     let blackhole = || no_call_failed("blackhole");
-    let checks: [&dyn Fn() -> Result<()>; 3] = [&kill, &blackhole, &every_part_of_the_bench_works];
+    let monitor = || every_part_of_the_bench_works("monitor", MONITOR_ROWS);
+    let client = || every_part_of_the_bench_works("client", CLIENT_ROWS);
+    let checks: [&dyn Fn() -> Result<()>; CHECKS.len()] = [&kill, &blackhole, &monitor, &client];
     for (name, check) in CHECKS.iter().zip(checks) {
         let outcome = check();
         if let Err(error) = &outcome {
@@ -63,15 +66,15 @@ fn no_call_failed(scenario: &str) -> Result<()> {
     Ok(())
 }
 
-/// Measures nothing: so little is done that it takes a minute.
-fn every_part_of_the_bench_works() -> Result<()> {
-    let printed = lab(&["bench", "monitor", "--trial", "--pairs", "1", "--json"])?;
+/// Measures nothing: so little is done that it takes less than a minute.
+fn every_part_of_the_bench_works(bench: &str, expected: usize) -> Result<()> {
+    let printed = lab(&["bench", bench, "--trial", "--pairs", "1", "--json"])?;
     let rows: Vec<Value> = printed
         .lines()
         .map(serde_json::from_str)
         .collect::<Result<_, _>>()
         .context("the bench's results")?;
-    anyhow::ensure!(rows.len() == BENCH_ROWS, "{} rows, not {BENCH_ROWS}", rows.len());
+    anyhow::ensure!(rows.len() == expected, "{} rows, not {expected}", rows.len());
     for row in rows {
         anyhow::ensure!(row["b"]["median"].is_number(), "{row} has no median");
     }

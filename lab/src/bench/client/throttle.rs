@@ -47,6 +47,13 @@ impl Throttle {
         self.write("cgroup.procs", &pid.to_string())
     }
 
+    /// In how many periods its processes had to wait for the next.
+    pub(super) fn throttled_periods(&self) -> anyhow::Result<u64> {
+        let path = self.0.join("cpu.stat");
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        throttled_periods_of(&text).with_context(|| format!("{} has no nr_throttled", path.display()))
+    }
+
     fn write(&self, file: &str, text: &str) -> anyhow::Result<()> {
         let path = self.0.join(file);
         std::fs::write(&path, text).with_context(|| path.display().to_string())
@@ -58,6 +65,11 @@ impl Drop for Throttle {
         // What is left is swept by the next lab.
         let _ = std::fs::remove_dir(&self.0);
     }
+}
+
+fn throttled_periods_of(stat: &str) -> Option<u64> {
+    stat.lines()
+        .find_map(|line| line.strip_prefix("nr_throttled ")?.parse().ok())
 }
 
 /// Removes the groups of labs that were killed.
@@ -80,6 +92,19 @@ fn is_alive(pid: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn throttled_periods_are_found_in_what_either_version_says() {
+        assert_eq!(
+            throttled_periods_of("nr_periods 78\nnr_throttled 76\nthrottled_time 7219644661\n"),
+            Some(76)
+        );
+        assert_eq!(
+            throttled_periods_of("usage_usec 1\nnr_periods 9\nnr_throttled 8\nnr_bursts 0\n"),
+            Some(8)
+        );
+        assert_eq!(throttled_periods_of("usage_usec 1\n"), None);
+    }
 
     #[test]
     fn only_groups_of_dead_labs_are_swept() {

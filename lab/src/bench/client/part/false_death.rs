@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::super::role::Doubted;
@@ -70,6 +70,9 @@ pub(super) async fn measure(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<O
             () = tokio::time::sleep(Duration::from_secs(seconds.into())) => {}
         }
         let one: Doubted = told(&mut client, "stop").await?;
+        if let Some(throttle) = &throttle {
+            ensure!(throttle.throttled_periods()? > 0, "refused: no pod was throttled");
+        }
         client.kill().await.ok();
         for pod in &mut pods {
             pod.kill().await?;
