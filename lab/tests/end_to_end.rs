@@ -179,21 +179,26 @@ fn a_missing_monitor_is_named_and_leaves_nothing_behind() {
 
 #[test]
 fn a_bench_without_a_monitor_names_it_and_leaves_nothing_behind() {
-    let (pid, output) = finished(&[
-        "bench",
-        "monitor",
-        "--trial",
-        "--pairs",
-        "1",
-        "stall",
-        "--monitor",
-        "/nowhere/obit",
-    ]);
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success());
-    assert!(stderr.contains("stall: no monitor at /nowhere/obit"), "{stderr}");
-    assert!(output.stdout.is_empty(), "nothing was measured");
-    assert_eq!(namespaces(pid), Vec::<String>::new());
+    for (bench, part) in [("monitor", "stall"), ("client", "golem")] {
+        let (pid, output) = finished(&[
+            "bench",
+            bench,
+            "--trial",
+            "--pairs",
+            "1",
+            part,
+            "--monitor",
+            "/nowhere/obit",
+        ]);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success());
+        assert!(
+            stderr.contains(&format!("{part}: no monitor at /nowhere/obit")),
+            "{stderr}"
+        );
+        assert!(output.stdout.is_empty(), "nothing was measured");
+        assert_eq!(namespaces(pid), Vec::<String>::new());
+    }
 }
 
 #[test]

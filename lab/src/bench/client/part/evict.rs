@@ -1,8 +1,10 @@
 //! How soon ten thousand calls in flight on an endpoint have ended, once the kernel knows that it is dead.
 
+use rustix::process::Signal;
+
 use super::super::role::Evicted;
 use super::super::stage::Stage;
-use super::{Part, in_unit, median};
+use super::{Part, in_unit, median, signal};
 use crate::bench::Outcome;
 use crate::bench::run::Scale;
 use crate::bench::talk::{go, ready};
@@ -36,8 +38,9 @@ pub(super) async fn measure(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<O
             &scale.of(CALLS).to_string(),
         ];
         let mut client = ready(stage.role(&arguments)?).await?;
+        // An endpoint that dies is on another node, and takes no processor time of the client's when its connection ends.
+        signal(&server, Signal::STOP)?;
         let died: Evicted = go(&mut client).await?;
-        client.kill().await?;
         server.kill().await?;
         monitor.end().await?;
         let told = format!("{:.1} ms", in_unit(died.last_ns, 1e6));

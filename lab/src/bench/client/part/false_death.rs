@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use super::super::role::Doubted;
 use super::super::stage::Stage;
 use super::super::throttle::Throttle;
-use super::{Part, in_unit, median};
+use super::{Part, in_unit, median, signal};
 use crate::bench::Outcome;
 use crate::bench::run::Scale;
 use crate::bench::talk::{GO, ready, told};
@@ -73,7 +73,6 @@ pub(super) async fn measure(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<O
         if let Some(throttle) = &throttle {
             ensure!(throttle.throttled_periods()? > 0, "refused: no pod was throttled");
         }
-        client.kill().await.ok();
         for pod in &mut pods {
             pod.kill().await?;
         }
@@ -104,11 +103,9 @@ pub(super) async fn measure(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<O
 
 /// Stops a process and lets it go on, again and again.
 async fn stop_and_go(pod: &LabProcess) -> anyhow::Result<()> {
-    let pid = pod.pid().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-    let pid = pid.context("a pod ended")?;
     loop {
-        for (signal, pause) in [(Signal::STOP, STOPPED), (Signal::CONT, RUNNING)] {
-            kill_process(pid, signal).context("stop a pod, or let it go on")?;
+        for (what, pause) in [(Signal::STOP, STOPPED), (Signal::CONT, RUNNING)] {
+            signal(pod, what)?;
             tokio::time::sleep(pause).await;
         }
     }

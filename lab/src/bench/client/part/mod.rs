@@ -11,10 +11,12 @@ mod scenario;
 mod throughput;
 
 use anyhow::Context as _;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::stage::Stage;
 use crate::bench::run::{BenchSettings, Scale, Suite, each};
 use crate::bench::{Outcome, Spread, Target};
+use crate::child::LabProcess;
 
 /// One part of the bench.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -169,6 +171,13 @@ impl Part {
         });
         Ok(Outcome { fault, ..outcome })
     }
+}
+
+/// Sends a signal to a process of the bench.
+fn signal(process: &LabProcess, signal: Signal) -> anyhow::Result<()> {
+    let pid = process.pid().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+    let pid = pid.with_context(|| format!("{} has ended", process.name()))?;
+    kill_process(pid, signal).with_context(|| format!("send {signal:?} to {}", process.name()))
 }
 
 /// The median, for a figure beside an outcome.

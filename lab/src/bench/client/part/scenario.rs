@@ -87,7 +87,6 @@ impl Act {
     async fn end(mut self) -> anyhow::Result<Loaded> {
         let loaded: Loaded = told(&mut self.callers, "stop").await?;
         ensure!(loaded.answered > 0, "no call was answered: {:?}", loaded.failure);
-        let _ = self.callers.kill().await;
         for mut pod in self.pods {
             pod.kill().await?;
         }

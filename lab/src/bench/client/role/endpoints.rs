@@ -1,15 +1,19 @@
-//! A client of thousands of endpoints, and what it takes of memory.
+//! A client of thousands of endpoints, or as many connections of bare hyper, and what they take of memory.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::clients::{of_endpoints, settled};
+use super::clients::{bare, of_endpoints, settled};
 use super::{raise_file_limit, runtime};
 use crate::bench::stopwatch::Stopwatch;
 use crate::bench::talk::whenever_told;
 use crate::bench::usage::memory;
 use crate::net::block_peer;
+
+/// How long nothing happens before memory is looked at.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// What the client is told.
 #[derive(Debug, Clone, clap::Args)]
@@ -20,6 +24,9 @@ pub(in crate::bench) struct EndpointsArgs {
     /// Their port.
     #[arg(long)]
     port: u16,
+    /// Connect with hyper alone.
+    #[arg(long)]
+    bare: bool,
 }
 
 /// What the endpoints took.
@@ -47,10 +54,19 @@ async fn connect(args: &EndpointsArgs) -> anyhow::Result<Grown> {
     let own = std::process::id();
     let before = memory(own)?;
     let watch = Stopwatch::start();
-    let client = of_endpoints(&peers).build()?;
-    settled(&client, peers.len()).await?;
+    // Held until everything is counted.
+    let (client, mut connections) = (of_endpoints(if args.bare { &[] } else { &peers }).build()?, Vec::new());
+    if args.bare {
+        let dials = peers.iter().map(|peer| bare(*peer));
+        connections = futures_util::future::try_join_all(dials).await?;
+    } else {
+        settled(&client, peers.len()).await?;
+    }
     let done = watch.done(args.endpoints.into());
+    // A connection of hyper's stands before the server's greeting has come.
+    tokio::time::sleep(QUIET).await;
     let after = memory(own)?;
+    drop((client, connections));
     Ok(Grown {
         bytes: after.resident.saturating_sub(before.resident),
         ready_ns: done.elapsed_ns,

@@ -7,13 +7,14 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use obit::{Feed, Verdict};
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 
 use super::clients::{of_endpoints, request, settled};
 use super::load::heard;
 use super::runtime;
-use crate::bench::talk::whenever_told;
+use crate::bench::talk::{GO, READY};
 use crate::clock::monotonic_ns;
 
 /// A source port of dials that are told that there is no way (see [`crate::net::refuse_way_to_marked_dials`]).
@@ -53,10 +54,12 @@ pub(in crate::bench::client) struct Evicted {
     pub(in crate::bench::client) last_ns: u64,
 }
 
-/// Lets the endpoint die once, when it is told to go.
+/// Ready once all calls are in flight; lets the endpoint die when it is told to go.
 pub(super) fn run(args: &EvictArgs) -> anyhow::Result<()> {
     let runtime = runtime()?;
-    whenever_told(|| runtime.block_on(async { tokio::spawn(evict(args.clone())).await? }))
+    let evicted = runtime.block_on(async { tokio::spawn(evict(args.clone())).await? })?;
+    println!("{}", serde_json::to_string(&evicted)?);
+    Ok(())
 }
 
 async fn evict(args: EvictArgs) -> anyhow::Result<Evicted> {
@@ -86,6 +89,12 @@ async fn evict(args: EvictArgs) -> anyhow::Result<Evicted> {
     };
     let waited = tokio::time::timeout(PATIENCE, under_way).await;
     waited.with_context(|| format!("only {} of {all} calls are in flight", in_flight()))?;
+    println!("{READY}");
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    ensure!(
+        lines.next_line().await?.as_deref() == Some(GO),
+        "told something else than {GO:?}"
+    );
     tokio::time::sleep(QUIET).await;
     ensure!(in_flight() == all, "calls ended before the endpoint died");
 

@@ -157,7 +157,11 @@ pub(super) fn run(args: &LoadArgs) -> anyhow::Result<()> {
 /// A feed that hears its monitor.
 pub(super) async fn heard(socket: &std::path::Path) -> anyhow::Result<Feed> {
     let mut feed = Feed::connect(socket);
-    let hearing = async { while matches!(feed.status_changed().await, FeedStatus::Blind { .. }) {} };
+    let hearing = async {
+        while matches!(feed.status(), FeedStatus::Blind { .. }) {
+            feed.status_changed().await;
+        }
+    };
     let waited = tokio::time::timeout(PATIENCE, hearing).await;
     waited.context("the client does not hear its monitor")?;
     Ok(feed)
