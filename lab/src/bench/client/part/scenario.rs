@@ -174,6 +174,8 @@ pub(super) async fn all_dead(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<
     }
     let mut outcome = part.at_most("until a call is answered", "ms", waits, 1_000.0)?;
     outcome.figures = vec![("failed_calls", median(runs.iter().map(|run| in_unit(run.failed, 1.0)))?)];
+    let failure = runs.iter().find_map(|run| run.failure.as_deref());
+    outcome.remark = failure.map(|failure| format!("the first call that failed: {failure}"));
     Ok(vec![outcome])
 }
 
