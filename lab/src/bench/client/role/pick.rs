@@ -38,7 +38,7 @@ pub(in crate::bench) struct PickArgs {
 pub(in crate::bench::client) struct Picked {
     /// The policy.
     pub(in crate::bench::client) policy: String,
-    /// A pick, nanoseconds.
+    /// A pick, nanoseconds of processor time: others are not in it.
     pub(in crate::bench::client) pick_ns: f64,
     /// To prepare it for a rotation in which one endpoint is new, nanoseconds.
     pub(in crate::bench::client) prepare_ns: u64,
@@ -98,7 +98,7 @@ fn measure(name: &str, policy: &dyn Policy, args: &PickArgs, heads: &[Parts]) ->
     let done = watch.done(args.picks.into());
     Picked {
         policy: name.to_owned(),
-        pick_ns: 1e9 / done.per_second(),
+        pick_ns: 1e9 / done.per_cpu_second(),
         prepare_ns,
     }
 }
