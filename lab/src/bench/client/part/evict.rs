@@ -49,7 +49,10 @@ pub(super) async fn measure(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<O
     }
     let in_ms = |of: fn(&Evicted) -> u64| deaths.iter().map(move |died| in_unit(of(died), 1e6));
     let mut last = Part::Evict10k.at_most("last call ended", "ms", in_ms(|died| died.last_ns), 40.0)?;
-    last.figures = vec![("verdict_in_hand_ms", median(in_ms(|died| died.told_ns))?)];
+    last.figures = vec![
+        ("verdict_in_hand_ms", median(in_ms(|died| died.told_ns))?),
+        ("cpu_ms", median(in_ms(|died| died.cpu_ns))?),
+    ];
     let first = Part::Evict10k.at_most("first call ended", "ms", in_ms(|died| died.first_ns), 0.5)?;
     Ok(vec![last, first])
 }

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use super::clients::{of_endpoints, request, settled};
 use super::load::heard;
 use super::runtime;
+use crate::bench::stopwatch::Stopwatch;
 use crate::bench::talk::{GO, READY};
 use crate::clock::monotonic_ns;
 
@@ -52,6 +53,8 @@ pub(in crate::bench::client) struct Evicted {
     pub(in crate::bench::client) first_ns: u64,
     /// Until the last had, nanoseconds.
     pub(in crate::bench::client) last_ns: u64,
+    /// Processor time of the client until then, nanoseconds.
+    pub(in crate::bench::client) cpu_ns: u64,
 }
 
 /// Ready once all calls are in flight; lets the endpoint die when it is told to go.
@@ -109,6 +112,7 @@ async fn evict(args: EvictArgs) -> anyhow::Result<Evicted> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
     socket.bind(SocketAddr::from((args.address, MARKED_PORT)))?;
+    let watch = Stopwatch::start();
     let dialled = socket.connect(args.server).await.err().map(|error| error.kind());
     ensure!(
         dialled == Some(std::io::ErrorKind::HostUnreachable),
@@ -129,9 +133,11 @@ async fn evict(args: EvictArgs) -> anyhow::Result<Evicted> {
     let ends_ns: Vec<u64> = tokio::time::timeout(PATIENCE, ending)
         .await
         .with_context(|| format!("{} calls did not end", in_flight()))??;
+    let done = watch.done(args.calls.into());
     Ok(Evicted {
         told_ns: told_at_ns.saturating_sub(kernel_ns),
         first_ns: ends_ns.iter().copied().min().context("no calls")?,
         last_ns: ends_ns.iter().copied().max().context("no calls")?,
+        cpu_ns: done.cpu_ns,
     })
 }
