@@ -3,6 +3,7 @@
 
 mod dns;
 mod fixed;
+mod running;
 
 use std::error::Error as StdError;
 use std::future::Future;
@@ -14,6 +15,7 @@ use tokio::sync::{Notify, mpsc};
 
 pub use dns::{Dns, DnsError};
 pub use fixed::Fixed;
+pub use running::{Running, Update};
 
 /// One address that serves, and what its resolver knows of it.
 ///
@@ -129,12 +131,6 @@ pub trait Resolve: Send + 'static {
 pub struct Sets {
     updates: mpsc::Sender<Update>,
     trouble: Arc<Notify>,
-}
-
-#[derive(Debug)]
-pub(crate) enum Update {
-    Endpoints(Vec<Endpoint>),
-    Failed(Arc<dyn StdError + Send + Sync>),
 }
 
 impl Sets {
