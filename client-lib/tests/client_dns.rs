@@ -3,67 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod client_support;
+mod dns_support;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::str::FromStr as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use client_support::{Server, get, settled};
-use hickory_proto::rr::rdata::{A, SOA};
-use hickory_proto::rr::{LowerName, Name, RData, Record, RecordSet, RecordType, RrKey};
-use hickory_server::store::in_memory::InMemoryZoneHandler;
-use hickory_server::zone_handler::{AxfrPolicy, Catalog, ZoneType};
+use dns_support::Zone;
 use obit::resolve::Dns;
 use obit::{Client, Feed, Phase};
-use tokio::net::UdpSocket;
 
 const NAME: &str = "pods.obit.test.";
-
-struct Zone {
-    records: Arc<InMemoryZoneHandler>,
-    server: hickory_server::Server<Catalog>,
-    address: SocketAddr,
-}
-
-impl Zone {
-    async fn naming(pods: &[Ipv4Addr], ttl: u32) -> Self {
-        let origin = Name::from_str("obit.test.").unwrap();
-        let records: Arc<InMemoryZoneHandler> = Arc::new(InMemoryZoneHandler::empty(
-            origin.clone(),
-            ZoneType::Primary,
-            AxfrPolicy::Deny,
-        ));
-        let soa = SOA::new(origin.clone(), origin.clone(), 1, 3600, 600, 86_400, ttl);
-        records
-            .upsert(Record::from_rdata(origin.clone(), ttl, RData::SOA(soa)), 1)
-            .await;
-        let mut catalog = Catalog::new();
-        catalog.upsert(LowerName::new(&origin), vec![records.clone()]);
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let address = socket.local_addr().unwrap();
-        let mut server = hickory_server::Server::new(catalog);
-        server.register_socket(socket);
-        let zone = Self {
-            records,
-            server,
-            address,
-        };
-        zone.name(pods, ttl).await;
-        zone
-    }
-
-    /// The name has these addresses from now on.
-    async fn name(&self, pods: &[Ipv4Addr], ttl: u32) {
-        let name = Name::from_str(NAME).unwrap();
-        let mut set = RecordSet::new(name.clone(), RecordType::A, 1);
-        for pod in pods {
-            set.insert(Record::from_rdata(name.clone(), ttl, RData::A(A(*pod))), 1);
-        }
-        let key = RrKey::new(LowerName::new(&name), RecordType::A);
-        self.records.records_mut().await.insert(key, Arc::new(set));
-    }
-}
 
 /// Servers on one port and different loopback addresses, as pods are.
 async fn pods(count: u8) -> (Vec<Server>, Vec<Ipv4Addr>, u16) {
@@ -83,7 +33,7 @@ async fn pods(count: u8) -> (Vec<Server>, Vec<Ipv4Addr>, u16) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_addresses_of_a_name_serve_and_follow_its_changes() {
     let (servers, addresses, port) = pods(3).await;
-    let zone = Zone::naming(&addresses[..2], 1).await;
+    let zone = Zone::naming(NAME, &addresses[..2], 1).await;
     let dns = Dns::new(NAME, port)
         .name_server(zone.address)
         .ttl_bounds(Duration::from_millis(20), Duration::from_millis(50));
@@ -94,7 +44,7 @@ async fn the_addresses_of_a_name_serve_and_follow_its_changes() {
         .unwrap();
     settled(&client, 2).await;
     let mut events = client.events();
-    zone.name(&addresses[1..], 1).await;
+    zone.name(NAME, &addresses[1..], 1).await;
     let (mut joined, mut left) = (false, false);
     while !(joined && left) {
         let event = events.recv().await.unwrap();
@@ -111,7 +61,7 @@ async fn the_addresses_of_a_name_serve_and_follow_its_changes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_death_has_the_name_looked_up_again_before_its_ttl() {
     let (servers, addresses, port) = pods(3).await;
-    let zone = Zone::naming(&addresses[..2], 3600).await;
+    let zone = Zone::naming(NAME, &addresses[..2], 3600).await;
     let dns = Dns::new(NAME, port)
         .name_server(zone.address)
         .ttl_bounds(Duration::from_secs(3600), Duration::from_secs(3600))
@@ -123,7 +73,7 @@ async fn a_death_has_the_name_looked_up_again_before_its_ttl() {
         .unwrap();
     settled(&client, 2).await;
     let mut events = client.events();
-    zone.name(&addresses[1..], 3600).await;
+    zone.name(NAME, &addresses[1..], 3600).await;
     servers[0].die().await;
     loop {
         let event = events.recv().await.unwrap();
@@ -136,7 +86,7 @@ async fn a_death_has_the_name_looked_up_again_before_its_ttl() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_endpoints_known_stay_when_the_name_server_fails() {
     let (_servers, addresses, port) = pods(2).await;
-    let mut zone = Zone::naming(&addresses, 1).await;
+    let mut zone = Zone::naming(NAME, &addresses, 1).await;
     let dns = Dns::new(NAME, port)
         .name_server(zone.address)
         .ttl_bounds(Duration::from_millis(10), Duration::from_millis(20));
@@ -146,7 +96,7 @@ async fn the_endpoints_known_stay_when_the_name_server_fails() {
         .build()
         .unwrap();
     settled(&client, 2).await;
-    zone.name(&[], 1).await;
+    zone.name(NAME, &[], 1).await;
     // An answer without an address is no answer. Two look-ups at least happen meanwhile.
     for _ in 0..20 {
         assert_eq!(client.request(get()).await.unwrap().status(), 200);

@@ -2,6 +2,7 @@
 //! is an overlay on the set, never an edit of it.
 
 mod dns;
+mod family;
 mod fixed;
 mod running;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, mpsc};
 
 pub use dns::{Dns, DnsError};
+pub use family::IpFamily;
 pub use fixed::Fixed;
 pub use running::{Running, Update};
 
