@@ -65,6 +65,7 @@
 //! | feature | default | what for |
 //! |---|---|---|
 //! | `tls` | no | `https` origins in [`Client`]: rustls with ring, the system's roots unless others are given |
+//! | `kube` | no | [`resolve::EndpointSlices`](resolve): endpoints straight from the Kubernetes API. The program that links it chooses the version of Kubernetes by a feature of `k8s-openapi` |
 //! | `metrics` | no | [`Client`] counts calls and endpoints through the `metrics` facade: `describe_metrics` has the list |
 //! | `serde` | no | `Serialize` for [`EndpointStatus`] |
 //! | `debug-page` | no | `debug_page`: how a client's endpoints stand, as a page or as JSON |

@@ -4,7 +4,13 @@
 mod dns;
 mod family;
 mod fixed;
+#[cfg(feature = "kube")]
+mod pods;
+#[cfg(feature = "kube")]
+mod port;
 mod running;
+#[cfg(feature = "kube")]
+mod slices;
 
 use std::error::Error as StdError;
 use std::future::Future;
@@ -17,7 +23,11 @@ use tokio::sync::{Notify, mpsc};
 pub use dns::{Dns, DnsError};
 pub use family::IpFamily;
 pub use fixed::Fixed;
+#[cfg(feature = "kube")]
+pub use port::Port;
 pub use running::{Running, Update};
+#[cfg(feature = "kube")]
+pub use slices::{EndpointSlices, SlicesError};
 
 /// One address that serves, and what its resolver knows of it.
 ///

@@ -1,0 +1,257 @@
+//! A Kubernetes API for tests: lists and watches EndpointSlices over HTTP on loopback, goes away and comes back.
+
+#![allow(unreachable_pub, clippy::unwrap_used, missing_docs, reason = "helpers of tests")]
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::{StreamExt as _, stream};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::{broadcast, watch};
+use tokio::task::JoinHandle;
+
+/// Runs until dropped or [`stop`](Self::stop)ped.
+pub struct Api {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    serving: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    state: Mutex<Cluster>,
+    /// Lines of the watches.
+    lines: broadcast::Sender<Value>,
+    lists: watch::Sender<usize>,
+    watches: watch::Sender<usize>,
+    /// Changed when every connection ends.
+    ended: watch::Sender<()>,
+}
+
+#[derive(Default)]
+struct Cluster {
+    version: u64,
+    slices: BTreeMap<String, Value>,
+    queries: Vec<String>,
+    /// What every request is answered with, if anything.
+    refusal: Option<u16>,
+    /// What the next watch is answered with, if anything.
+    watch_refusal: Option<u16>,
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Api {
+    pub async fn start() -> Self {
+        let mut api = Self {
+            address: "127.0.0.1:0".parse().unwrap(),
+            shared: Arc::new(Shared {
+                state: Mutex::default(),
+                lines: broadcast::Sender::new(64),
+                lists: watch::Sender::new(0),
+                watches: watch::Sender::new(0),
+                ended: watch::Sender::new(()),
+            }),
+            serving: None,
+        };
+        api.resume().await;
+        api
+    }
+
+    /// Nobody listens any more, and every watch ends.
+    pub fn stop(&mut self) {
+        if let Some(serving) = self.serving.take() {
+            serving.abort();
+        }
+        self.shared.ended.send_replace(());
+    }
+
+    /// Listens again where it did.
+    pub async fn resume(&mut self) {
+        let listener = loop {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_reuseaddr(true).unwrap();
+            if socket.bind(self.address).is_ok() {
+                break socket.listen(64).unwrap();
+            }
+            tokio::task::yield_now().await;
+        };
+        self.address = listener.local_addr().unwrap();
+        self.serving = Some(tokio::spawn(serve(listener, self.shared.clone())));
+    }
+
+    pub fn client(&self) -> kube::Client {
+        let config = kube::Config::new(format!("http://{}", self.address).parse().unwrap());
+        kube::Client::try_from(config).unwrap()
+    }
+
+    /// The cluster has this slice from now on.
+    pub fn apply(&self, slice: &EndpointSlice) {
+        let name = slice.metadata.name.clone().unwrap();
+        let mut object = serde_json::to_value(slice).unwrap();
+        let mut state = self.shared.state.lock().unwrap();
+        state.version += 1;
+        object["metadata"]["resourceVersion"] = state.version.to_string().into();
+        let kind = if state.slices.insert(name, object.clone()).is_some() {
+            "MODIFIED"
+        } else {
+            "ADDED"
+        };
+        // Nobody watches: the next list tells.
+        _ = self.shared.lines.send(json!({ "type": kind, "object": object }));
+    }
+
+    pub fn delete(&self, name: &str) {
+        let mut state = self.shared.state.lock().unwrap();
+        state.version += 1;
+        let mut object = state.slices.remove(name).unwrap();
+        object["metadata"]["resourceVersion"] = state.version.to_string().into();
+        _ = self.shared.lines.send(json!({ "type": "DELETED", "object": object }));
+    }
+
+    /// Changes the cluster without a word to the watches.
+    pub fn delete_in_secret(&self, name: &str) {
+        self.shared.state.lock().unwrap().slices.remove(name).unwrap();
+    }
+
+    /// Objects of no interest to the watches move the version on.
+    pub fn advance(&self, versions: u64) {
+        self.shared.state.lock().unwrap().version += versions;
+    }
+
+    pub fn bookmark(&self) {
+        let version = self.shared.state.lock().unwrap().version;
+        let object = json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": { "resourceVersion": version.to_string(), "creationTimestamp": null },
+        });
+        _ = self.shared.lines.send(json!({ "type": "BOOKMARK", "object": object }));
+    }
+
+    /// Tells every watch that it is too old to go on.
+    pub fn gone(&self) {
+        _ = self
+            .shared
+            .lines
+            .send(json!({ "type": "ERROR", "object": status(410) }));
+    }
+
+    /// Ends every watch after what was said, as a server does after some minutes.
+    pub fn end_watches(&self) {
+        _ = self.shared.lines.send(Value::Null);
+    }
+
+    /// Says something that is no line of a watch.
+    pub fn babble(&self) {
+        _ = self.shared.lines.send(json!(["no", "event"]));
+    }
+
+    /// Answers every request with this code from now on.
+    pub fn refuse(&self, code: impl Into<Option<u16>>) {
+        self.shared.state.lock().unwrap().refusal = code.into();
+    }
+
+    /// Answers the next watch with this code.
+    pub fn refuse_watch(&self, code: u16) {
+        self.shared.state.lock().unwrap().watch_refusal = Some(code);
+    }
+
+    /// Ends every connection; the next ones are served.
+    pub fn hang_up(&self) {
+        self.shared.ended.send_replace(());
+    }
+
+    /// Waits until so many watches were begun.
+    pub async fn watches(&self, count: usize) {
+        self.shared
+            .watches
+            .subscribe()
+            .wait_for(|watches| *watches >= count)
+            .await
+            .unwrap();
+    }
+
+    pub fn list_count(&self) -> usize {
+        *self.shared.lists.borrow()
+    }
+
+    /// Path and query of every request so far.
+    pub fn queries(&self) -> Vec<String> {
+        self.shared.state.lock().unwrap().queries.clone()
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    let app = Router::new().fallback(answer).with_state(shared.clone());
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let service = hyper_util::service::TowerToHyperService::new(app.clone());
+        let mut ended = shared.ended.subscribe();
+        connections.spawn(async move {
+            let connection = hyper::server::conn::http1::Builder::new()
+                .serve_connection(hyper_util::rt::TokioIo::new(stream), service);
+            tokio::select! {
+                _ = connection => {}
+                _ = ended.changed() => {}
+            }
+        });
+    }
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let mut state = shared.state.lock().unwrap();
+    state.queries.push(request.uri().to_string());
+    if let Some(code) = state.refusal {
+        return refused(code);
+    }
+    if query.contains("watch=true") {
+        shared.watches.send_modify(|watches| *watches += 1);
+        if let Some(code) = state.watch_refusal.take() {
+            return refused(code);
+        }
+        // Subscribed under the lock: nothing that happens after the list is missed.
+        let lines = stream::unfold(shared.lines.subscribe(), |mut lines| async {
+            let line = lines.recv().await.ok().filter(|line| !line.is_null())?;
+            Some((Ok::<_, Infallible>(format!("{line}\n")), lines))
+        });
+        return json_response(Body::from_stream(lines.boxed()));
+    }
+    shared.lists.send_modify(|lists| *lists += 1);
+    let list = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSliceList",
+        "metadata": { "resourceVersion": state.version.to_string() },
+        "items": state.slices.values().collect::<Vec<_>>(),
+    });
+    json_response(Body::from(list.to_string()))
+}
+
+fn json_response(body: Body) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+fn refused(code: u16) -> Response {
+    let mut response = json_response(Body::from(status(code).to_string()));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap();
+    response
+}
+
+fn status(code: u16) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure", "code": code,
+        "reason": if code == 403 { "Forbidden" } else { "Expired" }, "message": format!("the test says {code}"),
+    })
+}
