@@ -2,7 +2,8 @@
 
 use obit_protocol::monitor_message::Message;
 use obit_protocol::{
-    Goodbye, GoodbyeReason, Heartbeat, MonitorMessage, Notice, Peer, Pong, Reason, Snapshot, Verdict, Welcome,
+    Endpoint, Endpoints, EndpointsError, Goodbye, GoodbyeReason, Heartbeat, MonitorMessage, Notice, Peer, Pong, Reason,
+    Snapshot, Verdict, Welcome,
 };
 
 use crate::frames;
@@ -19,6 +20,11 @@ pub fn check(input: &[u8]) {
             .filter_map(|notice| notice.peer.as_ref())
             .collect(),
         Some(Message::Notice(notice)) => notice.peer.iter().collect(),
+        Some(Message::Endpoints(set)) => set
+            .endpoints
+            .iter()
+            .filter_map(|endpoint| endpoint.peer.as_ref())
+            .collect(),
         _ => Vec::new(),
     });
 }
@@ -34,6 +40,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
             signals: ["refused", "handshake"].map(str::to_owned).to_vec(),
             coverage_since_ns: 1,
             heartbeat_ms: 1_000,
+            capabilities: vec!["services".to_owned()],
         }),
         Message::Snapshot(Snapshot {
             seq: 3,
@@ -49,12 +56,31 @@ pub fn seeds() -> Vec<Vec<u8>> {
             node_suspect_since_ns: 7,
         }),
         Message::Pong(Pong { token: 7 }),
+        Message::Endpoints(Endpoints {
+            id: 1,
+            revision: 2,
+            endpoints: frames::peers().into_iter().map(endpoint).collect(),
+            more: true,
+            stale_since_ns: 3,
+            error: EndpointsError::Unavailable.into(),
+            detail: "the API has not answered yet".to_owned(),
+        }),
         Message::Goodbye(Goodbye {
             reason: GoodbyeReason::Shutdown.into(),
             detail: "the monitor is ending".to_owned(),
         }),
     ];
     frames::seeds(&messages.map(|message| MonitorMessage { message: Some(message) }))
+}
+
+fn endpoint(peer: Peer) -> Endpoint {
+    Endpoint {
+        peer: Some(peer),
+        zone: "a".to_owned(),
+        ready: true,
+        serving: true,
+        terminating: true,
+    }
 }
 
 fn notice(peer: Peer) -> Notice {

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use bytes::BufMut;
 use obit_monitor::registry::Limits;
+use obit_protocol::watch_service::Port;
 use obit_protocol::{
-    GoodbyeReason, Hello, MAX_FRAME_BYTES, Peer, Ping, Verdict, Watch, client_message::Message as Say,
+    GoodbyeReason, Hello, MAX_FRAME_BYTES, Peer, Ping, Verdict, Watch, WatchService, client_message::Message as Say,
     monitor_message::Message,
 };
 use support::{Client, Monitor, Setup, hello, peer};
@@ -108,6 +109,29 @@ async fn a_wrong_version_is_told_the_right_one() {
     assert_eq!(reason, GoodbyeReason::UnsupportedVersion);
     assert!(detail.contains('1') && detail.contains('2'), "{detail}");
     stage.goes_on().await;
+}
+
+#[tokio::test]
+async fn a_service_that_cannot_be_one_is_named() {
+    let mut stage = Stage::new().await;
+    let watch = |namespace: &str, port| {
+        Say::WatchService(WatchService {
+            id: 1,
+            namespace: namespace.into(),
+            service: "demo".into(),
+            port,
+            end: false,
+        })
+    };
+    let (reason, detail) = stage.told_after_saying(watch("../shop", Some(Port::Number(80)))).await;
+    assert_eq!(reason, GoodbyeReason::Protocol);
+    assert!(detail.contains("\"../shop\""), "{detail}");
+    for port in [None, Some(Port::Number(0)), Some(Port::Name("a b".into()))] {
+        assert_eq!(
+            stage.told_after_saying(watch("shop", port)).await.0,
+            GoodbyeReason::Protocol
+        );
+    }
 }
 
 #[tokio::test]

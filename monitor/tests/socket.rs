@@ -6,7 +6,11 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::sync::atomic::Ordering;
 
 use obit_monitor::sighting::Observation;
-use obit_protocol::{GoodbyeReason, MAX_FRAME_BYTES, Ping, Reason, Verdict, client_message, monitor_message::Message};
+use obit_protocol::watch_service::Port;
+use obit_protocol::{
+    EndpointsError, GoodbyeReason, MAX_FRAME_BYTES, Ping, Reason, Verdict, WatchService, client_message,
+    monitor_message::Message,
+};
 use prost::Message as _;
 use support::{Client, EPOCH, Monitor, Setup, another, own, peer};
 
@@ -57,6 +61,39 @@ async fn a_subscriber_is_welcomed_told_what_is_known_and_then_what_changes() {
         );
     }
     monitor.stop().await;
+}
+
+#[tokio::test]
+async fn a_monitor_without_kubernetes_says_so_and_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let monitor = Monitor::start(&dir.path().join("obit.sock"));
+    let (mut client, welcome) = Client::welcomed(&monitor.path).await;
+    assert_eq!(welcome.capabilities, ["services"]);
+    let watch = WatchService {
+        id: 7,
+        namespace: "shop".into(),
+        service: "demo-api".into(),
+        port: Some(Port::Name("grpc".into())),
+        end: false,
+    };
+    let end = WatchService {
+        id: 7,
+        end: true,
+        ..WatchService::default()
+    };
+    for watch in [watch.clone(), end, watch] {
+        client.say(client_message::Message::WatchService(watch)).await;
+    }
+    for _ in 0..2 {
+        let Message::Endpoints(answer) = client.next().await else {
+            panic!("an answer was expected")
+        };
+        assert_eq!((answer.id, answer.error()), (7, EndpointsError::NoKubernetes));
+        assert_eq!(answer.detail, "this monitor does not watch Kubernetes");
+        assert!(answer.endpoints.is_empty() && !answer.more);
+    }
+    client.say(client_message::Message::Ping(Ping { token: 42 })).await;
+    assert!(matches!(client.next().await, Message::Pong(_)));
 }
 
 #[tokio::test]

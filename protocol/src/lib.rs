@@ -5,10 +5,12 @@
 
 mod frame;
 mod peer;
+mod service;
 
 pub use frame::{FrameCodec, FrameError, MAX_FRAME_BYTES};
 pub use messages::*;
 pub use peer::{PeerError, normalise};
+pub use service::{SERVICES, ServiceError};
 
 /// The protocol version of this crate, spoken in [`Hello`] and [`Welcome`].
 pub const PROTOCOL_VERSION: u32 = 1;

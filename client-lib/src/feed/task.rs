@@ -211,7 +211,7 @@ impl Task {
             Some(Message::Goodbye(goodbye)) => return Err(goodbye.into()),
             Some(Message::Welcome(_)) => return Err(Violation::OutOfTurn.into()),
             // Something a newer monitor says.
-            Some(Message::Pong(_)) | None => {}
+            Some(Message::Pong(_) | Message::Endpoints(_)) | None => {}
         }
         Ok(())
     }

@@ -168,6 +168,15 @@ fn answer(message: ClientMessage, state: &Mutex<State>, watched: &mut HashSet<So
                 ..Snapshot::default()
             }))
         }
+        client_message::Message::WatchService(watch) => (!watch.end).then(|| {
+            Message::Endpoints(obit_protocol::Endpoints {
+                id: watch.id,
+                revision: 1,
+                error: obit_protocol::EndpointsError::NoKubernetes.into(),
+                detail: "this monitor does not watch Kubernetes".into(),
+                ..obit_protocol::Endpoints::default()
+            })
+        }),
         client_message::Message::Ping(ping) => Some(Message::Pong(obit_protocol::Pong { token: ping.token })),
     }
 }

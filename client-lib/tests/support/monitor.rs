@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use futures_util::{SinkExt, StreamExt};
 use obit_protocol::{
-    ClientMessage, FrameCodec, Heartbeat, Hello, MonitorMessage, Notice, PROTOCOL_VERSION, Reason, Snapshot, Verdict,
-    Watch, Welcome, client_message, monitor_message::Message,
+    ClientMessage, FrameCodec, Heartbeat, Hello, MonitorMessage, Notice, PROTOCOL_VERSION, Reason, SERVICES, Snapshot,
+    Verdict, Watch, WatchService, Welcome, client_message, monitor_message::Message,
 };
 use tempfile::TempDir;
 use tokio::net::{UnixListener, UnixStream};
@@ -86,6 +86,7 @@ pub fn welcome() -> Welcome {
         signals: vec!["refused".into(), "handshake".into()],
         coverage_since_ns: 1,
         heartbeat_ms: HEARTBEAT_MS,
+        capabilities: vec![SERVICES.into()],
     }
 }
 
@@ -123,6 +124,15 @@ impl Subscriber {
         match message.message {
             Some(client_message::Message::Watch(watch)) => watch,
             other => panic!("a question was expected, not {other:?}"),
+        }
+    }
+
+    /// The next question about a service.
+    pub async fn watch_service(&mut self) -> WatchService {
+        let message = self.frames.next().await.expect("a question").unwrap();
+        match message.message {
+            Some(client_message::Message::WatchService(watch)) => watch,
+            other => panic!("a question about a service was expected, not {other:?}"),
         }
     }
 

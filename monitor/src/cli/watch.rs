@@ -258,7 +258,7 @@ async fn print_all(mut subscription: Subscription, out: &mut impl Write, json: b
                     event.print(out, json)?;
                 }
             }
-            Ok(Message::Welcome(_) | Message::Pong(_) | Message::Goodbye(_)) => {}
+            Ok(Message::Welcome(_) | Message::Pong(_) | Message::Goodbye(_) | Message::Endpoints(_)) => {}
             Err(ended) => return Ok(ended),
         }
     }

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use obit_protocol::{
-    ClientMessage, FrameCodec, FrameError, Goodbye, GoodbyeReason, Hello, MAX_FRAME_BYTES, MonitorMessage, Notice,
-    PROTOCOL_VERSION, Peer, Pong, Snapshot, Watch, Welcome, client_message, monitor_message::Message,
+    ClientMessage, Endpoints, EndpointsError, FrameCodec, FrameError, Goodbye, GoodbyeReason, Hello, MAX_FRAME_BYTES,
+    MonitorMessage, Notice, PROTOCOL_VERSION, Peer, Pong, SERVICES, Snapshot, Watch, WatchService, Welcome,
+    client_message, monitor_message::Message,
 };
 use prost::Message as _;
 use tokio::sync::watch;
@@ -78,6 +79,8 @@ struct Session {
     codec: FrameCodec<ClientMessage, MonitorMessage>,
     received: BytesMut,
     welcomed: bool,
+    /// Of the newest answer about a service.
+    revision: u64,
     /// Something is left to write when the socket has room.
     behind: bool,
     /// Bytes have come since the last whole frame.
@@ -119,6 +122,7 @@ pub(super) async fn run(
         codec: FrameCodec::default(),
         received: BytesMut::new(),
         welcomed: false,
+        revision: 0,
         behind: false,
         unfinished: false,
         due,
@@ -224,12 +228,13 @@ impl Session {
     }
 
     async fn answer(&mut self, message: ClientMessage, identity: Identity) -> Result<(), End> {
-        use client_message::Message::{Hello, Ping, Watch};
+        use client_message::Message::{Hello, Ping, Watch, WatchService};
         match message.message {
             Some(Hello(_)) if self.welcomed => Err(End::protocol("a second Hello")),
             Some(Hello(hello)) => self.welcome(&hello, identity),
             Some(_) if !self.welcomed => Err(End::protocol("the first message must be a Hello")),
             Some(Watch(watch)) => self.watch(&watch).await,
+            Some(WatchService(watch)) => self.watch_service(&watch),
             Some(Ping(ping)) => self.reply(Message::Pong(Pong { token: ping.token })),
             None => Err(End::protocol("a message this monitor does not know")),
         }
@@ -253,6 +258,23 @@ impl Session {
             signals: self.settings.signals.clone(),
             coverage_since_ns: self.hub.complete_since().0,
             heartbeat_ms,
+            capabilities: vec![SERVICES.to_owned()],
+        }))
+    }
+
+    /// This monitor has no view of Kubernetes, and says so.
+    fn watch_service(&mut self, watch: &WatchService) -> Result<(), End> {
+        watch.check().map_err(|error| End::protocol(error.to_string()))?;
+        if watch.end {
+            return Ok(());
+        }
+        self.revision += 1;
+        self.reply(Message::Endpoints(Endpoints {
+            id: watch.id,
+            revision: self.revision,
+            error: EndpointsError::NoKubernetes.into(),
+            detail: "this monitor does not watch Kubernetes".into(),
+            ..Endpoints::default()
         }))
     }
 
