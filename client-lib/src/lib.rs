@@ -79,6 +79,7 @@ mod error;
 pub mod evict;
 pub mod feed;
 mod health;
+mod service;
 
 #[cfg(feature = "debug-page")]
 pub use client::debug_page;

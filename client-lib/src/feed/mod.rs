@@ -13,6 +13,7 @@ mod backoff;
 mod builder;
 mod cell;
 mod link;
+mod services;
 mod state;
 mod status;
 mod table;
@@ -29,12 +30,14 @@ use tokio::task::AbortHandle;
 
 pub use builder::FeedBuilder;
 pub(crate) use link::Link;
+pub use services::{ServiceError, ServiceReason, ServiceState, ServiceWatch};
 pub use status::FeedStatus;
 use table::Table;
 pub use watch::PeerWatch;
 pub(crate) use watch::Registration;
 
 use crate::clock;
+pub use crate::service::{Port, Service, ServiceEndpoint};
 
 /// A subscription to the node's monitor. Cheap to clone; ends when the last handle, watch and connection made with it
 /// are gone.
@@ -144,6 +147,13 @@ impl Feed {
     #[must_use = "the peer is watched only while the handle lives"]
     pub fn watch(&self, peer: SocketAddr) -> PeerWatch {
         PeerWatch::new(self, obit_protocol::normalise(peer))
+    }
+
+    /// Watches the endpoints of a Kubernetes service until the last handle on it is dropped, where the monitor watches
+    /// Kubernetes. [`resolve::Monitor`](crate::resolve::Monitor) makes a resolver of it.
+    #[must_use = "the service is watched only while the handle lives"]
+    pub fn watch_service(&self, service: Service) -> ServiceWatch {
+        ServiceWatch::new(self, service)
     }
 
     /// Whether a monitor is heard.

@@ -35,6 +35,8 @@ pub(super) enum Violation {
     NoPeer,
     #[error("a notice names an unusable peer: {0}")]
     Peer(#[from] PeerError),
+    #[error("a service has more than {limit} endpoints", limit = super::services::MAX_ENDPOINTS)]
+    TooManyEndpoints,
     #[error("a second Welcome, or anything else before the first")]
     OutOfTurn,
 }

@@ -10,9 +10,11 @@ use tokio::time::Instant;
 
 use super::cell::PeerCell;
 use super::link::{Arrival, Link};
+use super::services::ServiceState;
 use super::state::Change;
 use super::status::FeedStatus;
 use crate::Health;
+use crate::service::Service;
 
 /// What the handles and the task of one feed share.
 #[derive(Debug)]
@@ -31,6 +33,9 @@ struct Inner {
     /// Peers whose first lease began or last lease ended since the task looked.
     touched: HashSet<SocketAddr>,
     next_link: u64,
+    services: HashMap<Service, ServiceSlot>,
+    /// Services whose first lease began or last lease ended since the task looked.
+    touched_services: HashSet<Service>,
 }
 
 #[derive(Debug)]
@@ -38,6 +43,12 @@ struct Slot {
     cell: Arc<PeerCell>,
     leases: usize,
     links: HashMap<u64, Arc<Link>>,
+}
+
+#[derive(Debug)]
+struct ServiceSlot {
+    state: watch::Sender<ServiceState>,
+    leases: usize,
 }
 
 /// Names one link in the table.
@@ -107,6 +118,69 @@ impl Table {
             let forgotten = inner.peers.remove(&peer);
             drop(inner);
             drop(forgotten);
+        }
+    }
+
+    /// Begins a lease of `service`.
+    pub(super) fn lease_service(&self, service: &Service) -> watch::Receiver<ServiceState> {
+        let mut inner = self.lock();
+        let slot = inner.services.entry(service.clone()).or_insert_with(|| ServiceSlot {
+            state: watch::Sender::new(ServiceState::Unknown),
+            leases: 0,
+        });
+        slot.leases += 1;
+        let (first, state) = (slot.leases == 1 && self.attended, slot.state.subscribe());
+        if first {
+            inner.touched_services.insert(service.clone());
+        }
+        drop(inner);
+        if first {
+            self.changed.notify_one();
+        }
+        state
+    }
+
+    /// Ends a lease of `service`.
+    pub(super) fn release_service(&self, service: &Service) {
+        let mut inner = self.lock();
+        let Some(slot) = inner.services.get_mut(service) else {
+            return;
+        };
+        slot.leases -= 1;
+        if slot.leases > 0 {
+            return;
+        }
+        if self.attended {
+            inner.touched_services.insert(service.clone());
+            drop(inner);
+            self.changed.notify_one();
+        } else {
+            inner.services.remove(service);
+        }
+    }
+
+    /// The services whose watches began or ended since the last call; forgets those nobody asks about any more.
+    pub(super) fn take_service_changes(&self) -> Vec<(Service, Interest)> {
+        let mut inner = self.lock();
+        let touched = std::mem::take(&mut inner.touched_services);
+        touched
+            .into_iter()
+            .map(|service| match inner.services.get(&service) {
+                Some(slot) if slot.leases > 0 => (service, Interest::Wanted),
+                _ => {
+                    // No receiver is left to be woken by this.
+                    inner.services.remove(&service);
+                    (service, Interest::Dropped)
+                }
+            })
+            .collect()
+    }
+
+    /// Carries the newest word about a service to whoever watches it.
+    pub(super) fn apply_service(&self, service: &Service, state: ServiceState) {
+        let sender = self.lock().services.get(service).map(|slot| slot.state.clone());
+        if let Some(sender) = sender {
+            sender.send_replace(state);
         }
     }
 

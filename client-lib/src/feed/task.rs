@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use obit_protocol::{
     ClientMessage, FrameCodec, FrameError, Goodbye, GoodbyeReason, Heartbeat, Hello, MonitorMessage, PROTOCOL_VERSION,
-    Welcome, client_message, monitor_message::Message,
+    SERVICES, Welcome, client_message, monitor_message::Message,
 };
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -18,6 +18,7 @@ use tokio_util::codec::{FramedRead, FramedWrite};
 
 use super::backoff::Backoff;
 use super::builder::FeedBuilder;
+use super::services::Services;
 use super::state::{MAX_WATCHED_PEERS, State, Violation};
 use super::status::FeedStatus;
 use super::table::{Interest, Table};
@@ -73,6 +74,7 @@ pub(super) async fn run(table: Arc<Table>, settings: FeedBuilder) -> Infallible 
     let mut task = Task {
         table,
         state: State::new(MAX_WATCHED_PEERS),
+        services: Services::default(),
         backoff: Backoff::new(settings.reconnect_min, settings.reconnect_max),
         settings,
     };
@@ -94,6 +96,7 @@ pub(super) async fn run(table: Arc<Table>, settings: FeedBuilder) -> Infallible 
 struct Task {
     table: Arc<Table>,
     state: State,
+    services: Services,
     backoff: Backoff,
     settings: FeedBuilder,
 }
@@ -140,12 +143,15 @@ impl Task {
 
     fn disconnected(&mut self, now: Instant) {
         self.state.close();
+        self.services.close();
         self.table.status().send_replace(FeedStatus::Blind { since: now });
         self.table.forget_all(now);
     }
 
     async fn converse(&mut self, welcome: &Welcome, mut reader: Reader, mut writer: Writer) -> Result<Infallible, End> {
         let patience = patience(welcome);
+        self.services
+            .open(welcome.capabilities.iter().any(|capability| capability == SERVICES));
         let mut heard = clock::now();
         let silence = sleep_until(heard + patience);
         tokio::pin!(silence);
@@ -177,10 +183,15 @@ impl Task {
     /// Buffers what there is to ask; returns whether there is something to flush.
     async fn ask(&mut self, writer: &mut Writer) -> Result<bool, End> {
         self.note_interest();
-        let requests = self.state.requests();
-        let any = !requests.is_empty();
-        for watch in requests {
-            writer.feed(message(client_message::Message::Watch(watch))).await?;
+        let peers = self.state.requests().into_iter().map(client_message::Message::Watch);
+        let (services, refused) = self.services.requests();
+        for (service, state) in refused {
+            self.table.apply_service(&service, state);
+        }
+        let mut any = false;
+        for question in peers.chain(services.into_iter().map(client_message::Message::WatchService)) {
+            writer.feed(message(question)).await?;
+            any = true;
         }
         Ok(any)
     }
@@ -190,6 +201,12 @@ impl Task {
             match interest {
                 Interest::Wanted => self.state.want(peer),
                 Interest::Dropped => self.state.unwant(peer),
+            }
+        }
+        for (service, interest) in self.table.take_service_changes() {
+            match interest {
+                Interest::Wanted => self.services.want(service),
+                Interest::Dropped => self.services.unwant(&service),
             }
         }
     }
@@ -207,11 +224,16 @@ impl Task {
                     self.table.apply(&change, now);
                 }
             }
+            Some(Message::Endpoints(endpoints)) => {
+                if let Some((service, state)) = self.services.heard(endpoints)? {
+                    self.table.apply_service(&service, state);
+                }
+            }
             Some(Message::Heartbeat(heartbeat)) => self.note_trouble(heartbeat),
             Some(Message::Goodbye(goodbye)) => return Err(goodbye.into()),
             Some(Message::Welcome(_)) => return Err(Violation::OutOfTurn.into()),
             // Something a newer monitor says.
-            Some(Message::Pong(_) | Message::Endpoints(_)) | None => {}
+            Some(Message::Pong(_)) | None => {}
         }
         Ok(())
     }

@@ -4,10 +4,8 @@
 mod dns;
 mod family;
 mod fixed;
-#[cfg(feature = "kube")]
+mod monitor;
 mod pods;
-#[cfg(feature = "kube")]
-mod port;
 mod running;
 #[cfg(feature = "kube")]
 mod slices;
@@ -23,11 +21,12 @@ use tokio::sync::{Notify, mpsc};
 pub use dns::{Dns, DnsError};
 pub use family::IpFamily;
 pub use fixed::Fixed;
-#[cfg(feature = "kube")]
-pub use port::Port;
+pub use monitor::Monitor;
 pub use running::{Running, Update};
 #[cfg(feature = "kube")]
 pub use slices::{EndpointSlices, SlicesError};
+
+pub use crate::service::Port;
 
 /// One address that serves, and what its resolver knows of it.
 ///

@@ -2,20 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use super::family::Family;
 use super::{Endpoint, IpFamily};
-
-/// One address of a pod, and how it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Pod {
-    pub(crate) address: SocketAddr,
-    pub(crate) zone: Option<Arc<str>>,
-    pub(crate) ready: bool,
-    pub(crate) serving: bool,
-    pub(crate) terminating: bool,
-}
+use crate::service::ServiceEndpoint as Pod;
 
 /// The endpoints among `pods`, by kube-proxy's rule: those that are ready; where there is none, those that terminate and
 /// serve yet, so that calls in the last moments of a deployment find somebody. It holds for each address family by itself.

@@ -5,8 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
 
-use crate::client::resolve::Port;
-use crate::client::resolve::pods::Pod;
+use crate::service::{Port, ServiceEndpoint as Pod};
 
 /// The label by which a slice says whose it is.
 pub(super) const SERVICE_LABEL: &str = "kubernetes.io/service-name";
