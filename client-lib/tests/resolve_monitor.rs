@@ -13,7 +13,7 @@ use obit::resolve::{Endpoint, Fixed, Monitor, Resolve, Resolving, Running, Sets,
 use obit_protocol::monitor_message::Message;
 use obit_protocol::watch_service::Port;
 use obit_protocol::{EndpointsError, Reason, Verdict, Welcome};
-use support::{FakeMonitor, Subscriber, verdict};
+use support::{FakeMonitor, Server, Subscriber, verdict};
 
 fn endpoint(host: u8) -> obit_protocol::Endpoint {
     obit_protocol::Endpoint {
@@ -290,6 +290,26 @@ async fn the_other_rests_as_soon_as_the_monitor_answers() {
     running.trouble();
     subscriber.send(Message::Endpoints(set(id, 2, &[2]))).await;
     assert_eq!(endpoints(&mut running).await, ["10.0.0.2:50051"]);
+}
+
+#[tokio::test]
+async fn a_client_of_a_service_takes_its_endpoints_from_the_monitor() {
+    let server = Server::start().await;
+    let monitor = FakeMonitor::start();
+    let client = obit::Client::builder("obit:///demo.shop:grpc")
+        .feed(monitor.feed())
+        .build()
+        .unwrap();
+    let mut subscriber = monitor.subscriber(1).await;
+    let watch = subscriber.watch_service().await;
+    assert_eq!((watch.namespace.as_str(), watch.service.as_str()), ("shop", "demo"));
+    let mut told = set(watch.id, 1, &[1]);
+    told.endpoints[0].peer = Some(server.address.into());
+    subscriber.send(Message::Endpoints(told)).await;
+    let request = http::Request::get("/")
+        .body(http_body_util::Empty::<bytes::Bytes>::new())
+        .unwrap();
+    assert_eq!(client.request(request).await.unwrap().status(), 200);
 }
 
 #[tokio::test]

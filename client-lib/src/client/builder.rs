@@ -9,6 +9,7 @@ use http::uri::{Authority, Scheme};
 
 use super::Client;
 use super::call::Classifier;
+use super::origin::ServiceOrigin;
 use super::policy::{Policy, RoundRobin};
 #[cfg(feature = "tls")]
 use super::pool::Tls;
@@ -25,6 +26,24 @@ pub enum BuildError {
     /// The origin is no `http://host[:port]`, nor one with `https`.
     #[error("{0:?} is no origin of the form http://host[:port] or https://host[:port]")]
     Origin(String),
+    /// The origin's scheme is one that means nothing here.
+    #[error("{origin:?} has the scheme {scheme:?}, which is none of http, https and obit")]
+    Scheme {
+        /// The origin.
+        origin: String,
+        /// Its scheme.
+        scheme: String,
+    },
+    /// The origin is no `obit:///service.namespace:port`.
+    #[error(
+        "{origin:?} names no port of a service ({why}): obit:///service.namespace:port, the port by number or by name"
+    )]
+    Service {
+        /// The origin.
+        origin: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The crate was built without its feature `tls`.
     #[error("https needs the feature `tls` of the crate obit: enable it, or use http://")]
     Https,
@@ -104,7 +123,8 @@ impl ClientBuilder {
         self.resolver(endpoints.into_iter().collect::<Fixed>())
     }
 
-    /// Where endpoints come from. Default: DNS, the name of the origin.
+    /// Where endpoints come from. Default: DNS, the name of the origin; of a service (`obit:///`) the monitor, and DNS while it does
+    /// not answer.
     pub fn resolver(mut self, resolver: impl Resolve) -> Self {
         self.resolver = Some(Box::new(resolver));
         self
@@ -242,7 +262,11 @@ impl ClientBuilder {
     ///
     /// Outside a tokio runtime.
     pub fn build(self) -> Result<Client, BuildError> {
-        let (scheme, authority) = origin(&self.origin)?;
+        let service = ServiceOrigin::parse(&self.origin)?;
+        let (scheme, authority) = match &service {
+            Some(service) => (Scheme::HTTP, service.authority.clone()),
+            None => origin(&self.origin)?,
+        };
         #[cfg(feature = "tls")]
         let tls = if scheme == Scheme::HTTPS {
             let name = self.tls_name.as_deref().unwrap_or(authority.host());
@@ -250,9 +274,11 @@ impl ClientBuilder {
         } else {
             None
         };
-        let resolver = match self.resolver {
-            Some(resolver) => resolver,
-            None => {
+        let feed = self.feed.unwrap_or_else(Feed::global);
+        let resolver = match (self.resolver, service) {
+            (Some(resolver), _) => resolver,
+            (None, Some(service)) => Box::new(service.resolver(feed.clone())),
+            (None, None) => {
                 let default_port = if scheme == Scheme::HTTPS { 443 } else { 80 };
                 Box::new(Dns::new(authority.host(), authority.port_u16().unwrap_or(default_port)))
             }
@@ -267,7 +293,7 @@ impl ClientBuilder {
         let pool = Pool::new(Settings {
             scheme,
             authority,
-            feed: self.feed.unwrap_or_else(Feed::global),
+            feed,
             policy,
             subset: self.subset,
             classifier: self.classifier,
@@ -311,7 +337,10 @@ fn origin(text: &str) -> Result<(Scheme, Authority), BuildError> {
         "http" => Ok((scheme, authority)),
         "https" if cfg!(feature = "tls") => Ok((scheme, authority)),
         "https" => Err(BuildError::Https),
-        _ => Err(malformed()),
+        other => Err(BuildError::Scheme {
+            origin: text.to_owned(),
+            scheme: other.to_owned(),
+        }),
     }
 }
 
@@ -358,7 +387,12 @@ mod tests {
         } else {
             assert_eq!(origin("https://api"), Err(BuildError::Https));
         }
-        for malformed in ["api:8080", "api", "", "ftp://api", "http://"] {
+        let ftp = origin("ftp://api").unwrap_err();
+        assert_eq!(
+            ftp.to_string(),
+            "\"ftp://api\" has the scheme \"ftp\", which is none of http, https and obit"
+        );
+        for malformed in ["api:8080", "api", "", "http://"] {
             assert_eq!(
                 origin(malformed),
                 Err(BuildError::Origin(malformed.to_owned())),

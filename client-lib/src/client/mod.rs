@@ -11,6 +11,7 @@ mod builder;
 mod call;
 mod error;
 mod event;
+mod origin;
 #[cfg(feature = "debug-page")]
 mod page;
 pub mod policy;
@@ -87,6 +88,16 @@ pub type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Err
 impl Client {
     /// A client for `origin`, `http://host[:port]` or `https://host[:port]`: the authority of requests that name none and, unless endpoints or a
     /// resolver are given, the DNS name whose addresses serve.
+    ///
+    /// Or a Kubernetes service, `obit:///service.namespace:port`, the port by number or by name: its endpoints come from the
+    /// node's monitor ([`resolve::Monitor`]), and from the cluster's DNS for as long as that does not tell them.
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = obit::Client::builder("obit:///demo-api.shop:grpc").build()?;
+    /// # Ok(()) }
+    /// ```
     pub fn builder(origin: impl AsRef<str>) -> ClientBuilder {
         ClientBuilder::new(origin.as_ref())
     }

@@ -293,6 +293,13 @@ impl Services {
     }
 }
 
+impl Service {
+    /// Whether there can be such a service.
+    pub(crate) fn check(&self) -> Result<(), wire::ServiceError> {
+        request(0, self).check()
+    }
+}
+
 fn request(id: u64, service: &Service) -> wire::WatchService {
     wire::WatchService {
         id,
