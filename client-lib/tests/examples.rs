@@ -250,3 +250,27 @@ async fn a_reverse_proxy_goes_on_with_the_living() {
     };
     no_call_is_lost(&monitor, one, get).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resolver_of_ones_own_is_followed_as_its_source_changes() {
+    let monitor = LiveMonitor::start();
+    let [one, other] = [Server::start().await, Server::start().await];
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = directory.path().join("endpoints.txt");
+    std::fs::write(&file, format!("{} a\n", one.address)).unwrap();
+    let mut example = Example::start("custom_resolver", &[file.display().to_string()], &monitor);
+    assert_eq!(example.call(), "200 OK");
+    assert_eq!(other.connections(), 0);
+    // A file that is being written is no source.
+    let complete = directory.path().join("complete");
+    std::fs::write(&complete, format!("{} b\nno address\n", other.address)).unwrap();
+    std::fs::rename(&complete, &file).unwrap();
+    monitor.watching(other.address).await;
+    drop(one);
+    until("the other server's answer", || {
+        assert_eq!(example.call(), "200 OK");
+        other.connections() > 0
+    });
+    assert_eq!(example.call(), "200 OK");
+    other.requests(1).await;
+}
