@@ -65,6 +65,19 @@ pub struct Zone {
 
 impl Zone {
     pub async fn of(origin: &str) -> Self {
+        Self::serving(origin, sockets().await).await
+    }
+
+    /// One that serves at this address.
+    pub async fn at(origin: &str, address: SocketAddr) -> Self {
+        let sockets = (
+            UdpSocket::bind(address).await.unwrap(),
+            TcpListener::bind(address).await.unwrap(),
+        );
+        Self::serving(origin, sockets).await
+    }
+
+    async fn serving(origin: &str, (socket, listener): (UdpSocket, TcpListener)) -> Self {
         let origin = name(origin);
         let records: Arc<InMemoryZoneHandler> = Arc::new(InMemoryZoneHandler::empty(
             origin.clone(),
@@ -77,7 +90,6 @@ impl Zone {
             .await;
         let mut catalog = Catalog::new();
         catalog.upsert(LowerName::new(&origin), vec![records.clone()]);
-        let (socket, listener) = sockets().await;
         let address = socket.local_addr().unwrap();
         let mut server = hickory_server::Server::new(catalog);
         server.register_socket(socket);

@@ -5,14 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts};
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError as NetDnsError, NetError};
-use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::op::{Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
+use hickory_resolver::{Hosts, TokioResolver};
 
 use super::srv;
 use crate::client::resolve::family::Family;
@@ -62,6 +62,7 @@ struct Found {
 /// A resolver, and what it has learnt.
 pub(super) struct Asker {
     resolver: TokioResolver,
+    hosts: Hosts,
     search: Vec<Name>,
     ndots: usize,
     family: IpFamily,
@@ -86,11 +87,14 @@ impl Asker {
         options.cache_size = 0;
         options.timeout = PATIENCE;
         options.attempts = 1;
+        options.use_hosts_file = ResolveHosts::Never;
         let config = ResolverConfig::from_parts(None, Vec::new(), name_servers);
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         *builder.options_mut() = options;
         Ok(Self {
             resolver: builder.build()?,
+            // Without one there are no names in it.
+            hosts: Hosts::from_system().unwrap_or_default(),
             search,
             ndots,
             family,
@@ -205,7 +209,17 @@ impl Asker {
 
     /// The addresses of `name` in the families that count. Where one family is enough, the second is asked for only when a
     /// name server said that there is nothing of the first: a failure is no reason to leave one family for the other.
+    ///
+    /// The hosts file is asked before and for all of them: a name that is in it with one address is not to be asked about in
+    /// DNS for want of another.
     async fn addresses(&self, name: &Name) -> Result<Found, Miss> {
+        let addresses = self.family.choose(|family| self.in_hosts(family, name));
+        if !addresses.is_empty() {
+            return Ok(Found {
+                addresses,
+                ttl: u32::MAX,
+            });
+        }
         let all = self.family == IpFamily::All;
         let mut all_found: Option<Found> = None;
         for family in self.family.order() {
@@ -227,12 +241,14 @@ impl Asker {
         all_found.ok_or(Miss::NoRecords)
     }
 
+    fn in_hosts(&self, family: Family, name: &Name) -> Vec<IpAddr> {
+        let query = Query::query(name.clone(), kind(family));
+        let found = self.hosts.lookup_static_host(&query);
+        found.map_or_else(Vec::new, |lookup| addresses_of(family, lookup.answers()))
+    }
+
     async fn of_family(&self, family: Family, name: &Name) -> Result<Found, Miss> {
-        let kind = match family {
-            Family::V4 => RecordType::A,
-            Family::V6 => RecordType::AAAA,
-        };
-        let lookup = self.resolver.lookup(name.clone(), kind).await?;
+        let lookup = self.resolver.lookup(name.clone(), kind(family)).await?;
         let addresses = addresses_of(family, lookup.answers());
         if addresses.is_empty() {
             return Err(Miss::NoRecords);
@@ -241,6 +257,13 @@ impl Asker {
             addresses,
             ttl: least_ttl(lookup.answers()),
         })
+    }
+}
+
+fn kind(family: Family) -> RecordType {
+    match family {
+        Family::V4 => RecordType::A,
+        Family::V6 => RecordType::AAAA,
     }
 }
 
