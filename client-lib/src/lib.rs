@@ -7,6 +7,7 @@
 //! 1. [`Feed`]: the subscription to the node's monitor, and a health map read without locks.
 //! 2. [`connection::dial`]: dials and connections that end when their peer dies; [`connector()`] puts them under hyper-util,
 //!    tonic and connectrpc.
+//!    [`guard_process`] does it for sockets that others dial, in this process.
 //! 3. [`EvictLayer`] and [`EvictDiscover`]: eviction for tower services and balancers.
 //!
 //! 4. [`Client`]: the whole answer, for HTTP/2 and HTTP/1.1, in clear and with TLS. It resolves a name, keeps connections
@@ -78,6 +79,7 @@ pub mod connector;
 mod error;
 pub mod evict;
 pub mod feed;
+pub mod guard;
 mod health;
 mod service;
 
@@ -93,4 +95,5 @@ pub use connector::{Connector, connector};
 pub use error::PeerDead;
 pub use evict::{EvictDiscover, EvictLayer};
 pub use feed::{Feed, FeedStatus, PeerWatch};
+pub use guard::{ProcessGuard, guard_process};
 pub use health::{Health, Reason, Verdict};

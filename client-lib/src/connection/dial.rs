@@ -10,6 +10,7 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::Claim;
 use super::tcp::{GuardedTcp, TcpIo};
 use crate::feed::{Feed, Link, Registration};
 use crate::{PeerDead, clock};
@@ -130,6 +131,7 @@ pub async fn dial(feed: &Feed, peer: SocketAddr, options: &DialOptions) -> Resul
     let failed = |source| DialError::from_io(peer, source);
     let socket = open(peer, options).map_err(failed)?;
     let cookie = SockRef::from(&socket).cookie().ok();
+    let claim = cookie.map(Claim::new);
     let link = Arc::new(Link::new(obit_protocol::normalise(peer), birth_ns));
     let registration = Registration::new(feed, link.clone(), cookie);
     let stream = tokio::select! {
@@ -138,7 +140,7 @@ pub async fn dial(feed: &Feed, peer: SocketAddr, options: &DialOptions) -> Resul
         cause = link.kill_switch().killed() => return Err(cause.into()),
         connected = connect(socket, peer, options.connect_timeout) => connected.map_err(failed)?,
     };
-    let io = TcpIo::new(stream, peer, cookie, registration).map_err(failed)?;
+    let io = TcpIo::new(stream, peer, cookie, registration, claim).map_err(failed)?;
     Ok(io.guarded())
 }
 

@@ -2,12 +2,12 @@
 //! silence rule.
 
 use std::io;
-use std::mem::{offset_of, size_of};
 use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::silence::SocketSample;
+use super::sockopt::tcp_info;
 use super::writes::WriteLog;
 use crate::clock;
 
@@ -33,7 +33,7 @@ impl SocketProbe {
         self.0.with_socket(|socket, record| {
             // Before the kernel is asked: an answer that comes in between must not look late.
             let now = clock::now();
-            let info = tcp_info(socket)?;
+            let info = tcp_info(socket.as_raw_fd())?;
             let acknowledged = info.tcpi_bytes_acked.saturating_sub(record.acked_at_birth);
             Ok(SocketSample {
                 unacked: info.tcpi_unacked,
@@ -69,7 +69,7 @@ impl Meter {
     pub(super) fn new(socket: BorrowedFd<'_>) -> Self {
         Self(Mutex::new(Record {
             socket: Some(socket.as_raw_fd()),
-            acked_at_birth: tcp_info(socket).map_or(0, |info| info.tcpi_bytes_acked),
+            acked_at_birth: tcp_info(socket.as_raw_fd()).map_or(0, |info| info.tcpi_bytes_acked),
             writes: WriteLog::default(),
         }))
     }
@@ -100,91 +100,9 @@ impl Meter {
     }
 }
 
-/// The beginning of the kernel's `struct tcp_info` (include/uapi/linux/tcp.h), up to the last member used here; later
-/// kernels only append. All of it is there since Linux 4.9.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default)]
-struct TcpInfo {
-    tcpi_state: u8,
-    tcpi_ca_state: u8,
-    tcpi_retransmits: u8,
-    tcpi_probes: u8,
-    tcpi_backoff: u8,
-    tcpi_options: u8,
-    tcpi_wscale: u8,
-    tcpi_flags: u8,
-    tcpi_rto: u32,
-    tcpi_ato: u32,
-    tcpi_snd_mss: u32,
-    tcpi_rcv_mss: u32,
-    tcpi_unacked: u32,
-    tcpi_sacked: u32,
-    tcpi_lost: u32,
-    tcpi_retrans: u32,
-    tcpi_fackets: u32,
-    tcpi_last_data_sent: u32,
-    tcpi_last_ack_sent: u32,
-    tcpi_last_data_recv: u32,
-    tcpi_last_ack_recv: u32,
-    tcpi_pmtu: u32,
-    tcpi_rcv_ssthresh: u32,
-    tcpi_rtt: u32,
-    tcpi_rttvar: u32,
-    tcpi_snd_ssthresh: u32,
-    tcpi_snd_cwnd: u32,
-    tcpi_advmss: u32,
-    tcpi_reordering: u32,
-    tcpi_rcv_rtt: u32,
-    tcpi_rcv_space: u32,
-    tcpi_total_retrans: u32,
-    tcpi_pacing_rate: u64,
-    tcpi_max_pacing_rate: u64,
-    tcpi_bytes_acked: u64,
-    tcpi_bytes_received: u64,
-    tcpi_segs_out: u32,
-    tcpi_segs_in: u32,
-    tcpi_notsent_bytes: u32,
-    tcpi_min_rtt: u32,
-}
-
-const _: () = {
-    assert!(offset_of!(TcpInfo, tcpi_unacked) == 24);
-    assert!(offset_of!(TcpInfo, tcpi_last_data_recv) == 52);
-    assert!(offset_of!(TcpInfo, tcpi_rtt) == 68);
-    assert!(offset_of!(TcpInfo, tcpi_total_retrans) == 100);
-    assert!(offset_of!(TcpInfo, tcpi_bytes_acked) == 120);
-    assert!(offset_of!(TcpInfo, tcpi_min_rtt) == 148);
-};
-
-#[expect(unsafe_code, reason = "no library offers the members of tcp_info beyond 2008's")]
-fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<TcpInfo> {
-    let mut info = TcpInfo::default();
-    let wanted = libc::socklen_t::try_from(size_of::<TcpInfo>()).map_err(io::Error::other)?;
-    let mut length = wanted;
-    // SAFETY: `info` and `length` are valid and writable for the call; the kernel writes at most `length` bytes, which is
-    // the size of `info`, and every bit pattern is a `TcpInfo`.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            (&raw mut info).cast(),
-            &raw mut length,
-        )
-    };
-    match result {
-        0 if length == wanted => Ok(info),
-        0 => Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            "this kernel's tcp_info is too short",
-        )),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
 /// The kernel's own measure of the handshake's round trip, on a socket just connected.
 pub(super) fn handshake_rtt(socket: BorrowedFd<'_>) -> Option<Duration> {
-    let us = tcp_info(socket).ok()?.tcpi_rtt;
+    let us = tcp_info(socket.as_raw_fd()).ok()?.tcpi_rtt;
     (us != 0).then(|| Duration::from_micros(us.into()))
 }
 

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::probe::{Meter, SocketProbe, handshake_rtt};
-use super::{Guarded, KillSwitch};
+use super::{Claim, Guarded, KillSwitch};
 use crate::feed::Registration;
 use crate::{Health, Reason};
 
@@ -31,6 +31,8 @@ pub struct TcpIo {
     meter: Arc<Meter>,
     facts: Arc<Facts>,
     registration: Registration,
+    /// Dropped after the stream.
+    _claim: Option<Claim>,
 }
 
 #[derive(Debug)]
@@ -58,6 +60,7 @@ impl TcpIo {
         peer: SocketAddr,
         cookie: Option<u64>,
         registration: Registration,
+        claim: Option<Claim>,
     ) -> io::Result<Self> {
         let facts = Facts {
             peer,
@@ -71,6 +74,7 @@ impl TcpIo {
             stream: TokioIo::new(stream),
             facts: Arc::new(facts),
             registration,
+            _claim: claim,
         })
     }
 

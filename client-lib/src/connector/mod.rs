@@ -12,6 +12,7 @@ use std::pin::Pin;
 
 pub use dialer::Dialer;
 pub use error::ConnectorError;
+pub(crate) use order::dial_order;
 pub use wrap::{Wrap, WrapError};
 
 use crate::Feed;

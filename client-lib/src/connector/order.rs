@@ -7,7 +7,7 @@ use crate::Verdict;
 /// The addresses worth a dial: those that take work, then suspects and those about to leave, each as the resolver listed
 /// them. The dead are left out, unless all are: then each is tried, because a verdict may be wrong and there is nothing to
 /// lose.
-pub(super) fn dial_order(addresses: &[(SocketAddr, Verdict)]) -> Vec<SocketAddr> {
+pub(crate) fn dial_order(addresses: &[(SocketAddr, Verdict)]) -> Vec<SocketAddr> {
     let rank = |verdict: Verdict| match verdict {
         verdict if verdict.takes_work() => 0,
         Verdict::Dead => 2,

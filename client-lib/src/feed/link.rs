@@ -65,7 +65,7 @@ impl Link {
     /// A verdict about the peer. Kills what the peer's death concerns: everything born before the kernel saw it, and
     /// also a dial that began a moment later if nothing at that address answers, because nobody will tell it. An
     /// established connection that hears for itself whether it is over is only closed to new work.
-    pub(super) fn peer_changed(&self, health: Health, arrival: Arrival, now: Instant) {
+    pub(crate) fn peer_changed(&self, health: Health, arrival: Arrival, now: Instant) {
         if health.verdict != Verdict::Dead {
             return;
         }

@@ -29,8 +29,9 @@ use tokio::sync::watch::Receiver;
 use tokio::task::AbortHandle;
 
 pub use builder::FeedBuilder;
-pub(crate) use link::Link;
+pub(crate) use link::{Arrival, Link};
 pub use services::{ServiceError, ServiceReason, ServiceState, ServiceWatch};
+pub(crate) use state::MAX_WATCHED_PEERS;
 pub use status::FeedStatus;
 use table::Table;
 pub use watch::PeerWatch;

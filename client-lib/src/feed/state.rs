@@ -13,7 +13,7 @@ use crate::Health;
 pub(super) const PEERS_PER_WATCH: usize = 512;
 
 /// What a monitor accepts from one subscriber (its default).
-pub(super) const MAX_WATCHED_PEERS: usize = 16_384;
+pub(crate) const MAX_WATCHED_PEERS: usize = 16_384;
 
 /// What an answer of the monitor changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

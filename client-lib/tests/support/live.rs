@@ -75,6 +75,11 @@ impl LiveMonitor {
             .unwrap();
     }
 
+    /// Whether somebody has watched `peer`.
+    pub fn was_asked_about(&self, peer: SocketAddr) -> bool {
+        self.watched.borrow().contains(&peer)
+    }
+
     /// Says that the kernel saw this of `peer` just now.
     pub fn say(&self, peer: SocketAddr, what: Verdict, reason: Reason) {
         self.say_notice(verdict(peer, what, reason, monotonic_ns()));
