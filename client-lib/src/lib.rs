@@ -50,6 +50,8 @@
 //! # Ok(()) }
 //! ```
 //!
+//! Any other client in the process, reqwest for one: see [`guard`].
+//!
 //! # What may be repeated
 //!
 //! A call that never left, or that the server says it did not process, moves to another endpoint by itself. One that may
@@ -68,6 +70,7 @@
 //! | `tls` | no | `https` origins in [`Client`]: rustls with ring, the system's roots unless others are given |
 //! | `kube` | no | [`resolve::EndpointSlices`](resolve): endpoints straight from the Kubernetes API. The program that links it chooses the version of Kubernetes by a feature of `k8s-openapi` |
 //! | `metrics` | no | [`Client`] counts calls and endpoints through the `metrics` facade: `describe_metrics` has the list |
+//! | `reqwest` | no | `guard::Resolver`, which leaves the dead out of the addresses of a name |
 //! | `serde` | no | `Serialize` for [`EndpointStatus`] |
 //! | `debug-page` | no | `debug_page`: how a client's endpoints stand, as a page or as JSON |
 //! | `kernel-tests` | no | tests of this crate that make network namespaces and need root |

@@ -126,6 +126,18 @@ async fn a_connection_no_look_has_found_yet_is_found_when_its_peer_dies() {
 }
 
 #[tokio::test]
+async fn a_connection_to_a_peer_that_was_told_is_looked_for_at_once() {
+    let _shared = shared().await;
+    let monitor = LiveMonitor::start();
+    let guard = guard(&monitor, NEVER);
+    let (listener, peer) = listen("127.0.0.1:0");
+    guard.watch(peer);
+    let (near, _far) = connect(&listener);
+    monitor.watching(peer).await;
+    guarded(&monitor, &guard, &near).await;
+}
+
+#[tokio::test]
 async fn a_connection_made_after_the_death_is_left_alone() {
     let _shared = shared().await;
     let monitor = LiveMonitor::start();
@@ -323,6 +335,25 @@ async fn addresses_are_ordered_by_what_is_known_of_them_and_watched_from_then_on
     monitor.say(alive, Verdict::Alive, Reason::Handshake);
     eventually("the order", || guard.dial_order(peers) == [unknown, alive, suspect]).await;
     assert_eq!(guard.dial_order([dead]), [dead]);
+}
+
+#[cfg(feature = "reqwest")]
+#[tokio::test]
+async fn the_addresses_of_a_name_are_watched_at_the_ports_that_reqwest_is_used_for() {
+    use reqwest::dns::Resolve;
+    let _shared = shared().await;
+    let monitor = LiveMonitor::start();
+    let resolver = guard(&monitor, NEVER).resolver([8080, 8443]);
+    let addresses: Vec<_> = resolver.resolve("localhost".parse().unwrap()).await.unwrap().collect();
+    assert!(!addresses.is_empty());
+    for address in addresses {
+        assert_eq!(address.port(), 0, "the port is the URL's");
+        for port in [8080, 8443] {
+            monitor.watching(SocketAddr::new(address.ip(), port)).await;
+        }
+    }
+    let nowhere = resolver.resolve("nowhere.invalid".parse().unwrap()).await;
+    assert!(nowhere.is_err());
 }
 
 fn open_descriptors() -> usize {

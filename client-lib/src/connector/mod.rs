@@ -12,6 +12,8 @@ use std::pin::Pin;
 
 pub use dialer::Dialer;
 pub use error::ConnectorError;
+#[cfg(feature = "reqwest")]
+pub(crate) use order::best;
 pub(crate) use order::dial_order;
 pub use wrap::{Wrap, WrapError};
 

@@ -20,6 +20,8 @@
 //! and unix sockets.
 
 mod peers;
+#[cfg(feature = "reqwest")]
+mod resolver;
 mod roll;
 mod socket;
 mod task;
@@ -36,6 +38,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::connector::dial_order;
 use crate::{Feed, clock};
 use peers::Peers;
+#[cfg(feature = "reqwest")]
+pub use resolver::Resolver;
 use task::Task;
 
 /// How often the process's sockets are looked at, where nothing else is asked for.
@@ -90,8 +94,8 @@ impl ProcessGuardBuilder {
     /// How often the process's sockets are looked at; at least a millisecond. Default: 250 ms. Less often where that would
     /// take more than 1 % of a processor: with 1 000 sockets a look took 2 ms, with 8 000 it took 16 ms.
     ///
-    /// A peer is watched from the first look that finds a connection to it, or once it is [told](ProcessGuard::watch). When a
-    /// watched peer dies they are looked at again, so that its newest connections are found too.
+    /// A peer is watched from the first look that finds a connection to it, or once it is [told](ProcessGuard::watch). They
+    /// are looked at again soon after a peer is told, and when one dies, so that its newest connections are found too.
     pub fn scan_interval(mut self, interval: Duration) -> Self {
         self.scan_interval = interval.max(Duration::from_millis(1));
         self
@@ -141,11 +145,12 @@ impl ProcessGuard {
     }
 
     /// Watches `peer` before it is dialled, so that the guard knows of its death even while no look has found a connection to
-    /// it yet. It stays watched for a minute, and for as long as there are connections to it.
+    /// it yet, and looks at the sockets a moment later. It stays watched for a minute, and for as long as there are connections
+    /// to it.
     ///
     /// At most 16 384 peers are watched.
     pub fn watch(&self, peer: SocketAddr) {
-        self.0.peers.want(peer, clock::now());
+        self.0.peers.expect(peer, clock::now());
     }
 
     /// The addresses worth a dial, best first, all of which are [watched](Self::watch) from now on: those that take work, then
@@ -155,7 +160,7 @@ impl ProcessGuard {
     #[must_use]
     pub fn dial_order(&self, addresses: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> {
         let now = clock::now();
-        let told = |address| (address, self.0.peers.want(address, now).verdict);
+        let told = |address| (address, self.0.peers.expect(address, now).verdict);
         dial_order(&addresses.into_iter().map(told).collect::<Vec<_>>())
     }
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
@@ -22,6 +23,7 @@ pub(super) struct Peers {
     wanted: Mutex<HashMap<SocketAddr, Wanted>>,
     /// To the guard's task: peers newly watched.
     news: UnboundedSender<PeerWatch>,
+    expected: Notify,
 }
 
 #[derive(Debug)]
@@ -36,7 +38,20 @@ impl Peers {
             feed,
             wanted: Mutex::default(),
             news,
+            expected: Notify::new(),
         }
+    }
+
+    /// A peer is going to be dialled. Returns what is known of it.
+    pub(super) fn expect(&self, peer: SocketAddr, now: Instant) -> Health {
+        let health = self.want(peer, now);
+        self.expected.notify_one();
+        health
+    }
+
+    /// Waits until a peer is going to be dialled.
+    pub(super) async fn expected(&self) {
+        self.expected.notified().await;
     }
 
     pub(super) fn feed(&self) -> &Feed {

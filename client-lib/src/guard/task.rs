@@ -24,6 +24,9 @@ use crate::{Health, PeerDead, Verdict, clock};
 /// most, however many there are.
 const REST: u32 = 99;
 
+/// How long after it was told that a peer is going to be dialled the sockets are looked at: most dials have succeeded.
+const DIALLED: Duration = Duration::from_millis(10);
+
 /// What the task waits for.
 enum Event {
     /// A watched peer died.
@@ -77,8 +80,10 @@ impl Task {
 
     /// Works until dropped.
     pub(super) async fn run(mut self, mut told: UnboundedReceiver<PeerWatch>, every: Duration) -> Infallible {
+        let peers = self.peers.clone();
         let next = sleep(Duration::ZERO);
         tokio::pin!(next);
+        let mut earliest = next.deadline();
         loop {
             tokio::select! {
                 biased;
@@ -97,7 +102,13 @@ impl Task {
                     let began = clock::now();
                     self.scan(&Deaths::new());
                     let done = clock::now();
-                    next.as_mut().reset(done + every.max((done - began) * REST));
+                    earliest = done + (done - began) * REST;
+                    next.as_mut().reset(earliest.max(done + every));
+                }
+                () = peers.expected() => {
+                    let soon = earliest.max(clock::now() + DIALLED);
+                    let due = next.deadline().min(soon);
+                    next.as_mut().reset(due);
                 }
             }
         }
@@ -262,12 +273,14 @@ impl Task {
 
     fn end_socket(&mut self, cookie: u64, socket: &Duplicate, cause: &PeerDead) {
         let PeerDead { peer, reason, .. } = cause;
+        // Counted first: whoever reads the error it ends in finds it counted.
+        self.ended.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = socket.end() {
+            self.ended.fetch_sub(1, Ordering::Relaxed);
             tracing::warn!(%peer, %reason, cookie, "cannot end a connection of this process to a dead peer: {error}");
             return;
         }
         self.roll.ended(cookie, matches!(socket.look(), Ok(Look::Idle)));
-        self.ended.fetch_add(1, Ordering::Relaxed);
         tracing::info!(%peer, %reason, cookie, "ended a connection of this process to a dead peer");
     }
 }
