@@ -240,12 +240,15 @@ impl Table {
     pub(super) fn apply(&self, change: &Change, now: Instant) {
         match *change {
             Change::Peer { peer, health, arrival } => {
-                let inner = self.lock();
-                let Some(slot) = inner.peers.get(&peer) else { return };
-                let cell = slot.cell.clone();
-                let links: Vec<_> = slot.links.values().cloned().collect();
-                drop(inner);
+                let Some(cell) = self.lock().peers.get(&peer).map(|slot| slot.cell.clone()) else {
+                    return;
+                };
+                // Published before the links are looked up: one that is tied meanwhile is among them, or reads it.
                 cell.publish(health, now);
+                let links: Vec<_> = match self.lock().peers.get(&peer) {
+                    Some(slot) => slot.links.values().cloned().collect(),
+                    None => return,
+                };
                 for link in links {
                     link.peer_changed(health, arrival, now);
                 }
