@@ -85,6 +85,7 @@ pub mod feed;
 pub mod guard;
 mod health;
 mod service;
+mod sync;
 
 #[cfg(feature = "debug-page")]
 pub use client::debug_page;

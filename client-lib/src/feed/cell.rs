@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::connection::KillSwitch;
+use crate::sync::ArcSwap;
 use crate::{Health, PeerDead, Verdict};
 
 /// The newest health of one peer.

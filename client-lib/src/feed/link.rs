@@ -1,12 +1,12 @@
 //! What ties one connection, or one dial, to the feed: decides which notices concern it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::connection::KillSwitch;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::{Health, PeerDead, Verdict};
 
 /// How a verdict reached the feed.

@@ -3,9 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::cell::PeerCell;
@@ -15,6 +15,7 @@ use super::state::Change;
 use super::status::FeedStatus;
 use crate::Health;
 use crate::service::Service;
+use crate::sync::{Mutex, MutexGuard, Notify};
 
 /// What the handles and the task of one feed share.
 #[derive(Debug)]

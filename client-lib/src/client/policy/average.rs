@@ -1,9 +1,10 @@
 //! How long an endpoint takes to answer: an average that forgets, in one atomic word.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Peak-sensitive, exponentially weighted moving average of latencies: it jumps to a latency above it at once and comes
 /// down with time. Follows Finagle's `PeakEwma` and linkerd's, with time in place of samples as the measure of age.

@@ -1,9 +1,9 @@
 //! What one connection carries: written by calls as they come and go, read by policies.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Average;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// The connections of one endpoint as one.
 #[derive(Debug, Clone, Default)]

@@ -1,10 +1,10 @@
 //! Where calls wait while no endpoint has a free stream: ours and not HTTP/2's, so that a waiting call has not been
 //! sent and stays free to go anywhere.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use crate::sync::Notify;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// A bounded waiting room, first come, first served.
 #[derive(Debug)]
