@@ -13,7 +13,7 @@ use hyper::rt::{Read, ReadBuf, Write};
 use obit::connection::{DialError, DialOptions, GuardedTcp, dial};
 use obit::{Feed, PeerDead, Reason};
 use obit_protocol::{Reason as WireReason, Verdict as WireVerdict};
-use support::{Blackhole, LiveMonitor, monotonic_ns, verdict};
+use support::{Blackhole, LiveMonitor, dials_in_progress, monotonic_ns, verdict};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -153,16 +153,6 @@ async fn a_stall_of_one_connection_ends_that_one_and_not_its_sibling() {
     assert_eq!(one.kill_switch().killed().await.reason, Reason::Stalled);
     assert!(!other.kill_switch().is_killed());
     drop(listener);
-}
-
-/// Sockets to `peer` that wait for an answer to their SYN.
-fn dials_in_progress(peer: SocketAddr) -> usize {
-    let remote = format!(":{:04X}", peer.port());
-    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let columns = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    columns
-        .filter(|columns| columns[2].ends_with(&remote) && columns[3] == "02")
-        .count()
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use obit::connection::{DialOptions, dial};
 use obit::{Feed, ProcessGuard};
 use obit_protocol::{Reason, Verdict};
 use socket2::SockRef;
-use support::{Blackhole, LiveMonitor, monotonic_ns, verdict};
+use support::{Blackhole, LiveMonitor, dials_in_progress, monotonic_ns, verdict};
 use tokio::sync::{RwLock, RwLockReadGuard};
 
 /// Held by every test, and alone by those that count descriptors.
@@ -218,6 +218,26 @@ async fn a_dial_nobody_answers_is_ended() {
     let address = hole.address();
     guard.watch(address);
     end_dial(&monitor, address, Reason::SynStalled).await;
+}
+
+#[tokio::test]
+async fn a_dial_that_was_answered_since_it_was_looked_at_is_a_connection() {
+    let _shared = shared().await;
+    let monitor = LiveMonitor::start();
+    let guard = guard(&monitor, NEVER);
+    let (listener, _) = listen("127.0.0.1:0");
+    let hole = Blackhole::open().await;
+    let address = hole.address();
+    let dialling = std::thread::spawn(move || TcpStream::connect(address));
+    eventually("a SYN", || dials_in_progress(address) > 0).await;
+    guard.watch(address);
+    looked(&monitor, &guard, &listener).await;
+    let _taken = hole.relent();
+    let near = joined(dialling).await.unwrap();
+    monitor.say(address, Verdict::Dead, Reason::Refused);
+    looked(&monitor, &guard, &listener).await;
+    assert!(near.peer_addr().is_ok());
+    assert_eq!(guard.ended(), 2);
 }
 
 #[tokio::test]

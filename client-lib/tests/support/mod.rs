@@ -17,4 +17,4 @@ mod sockets;
 pub use live::LiveMonitor;
 pub use monitor::{FakeMonitor, HEARTBEAT_MS, Subscriber, verdict};
 pub use server::Server;
-pub use sockets::{Blackhole, monotonic_ns};
+pub use sockets::{Blackhole, dials_in_progress, monotonic_ns};

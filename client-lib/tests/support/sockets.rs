@@ -27,6 +27,11 @@ impl Blackhole {
         Self { listener, filling }
     }
 
+    /// Takes a connection: the next SYN is answered, which the kernel sends a second after the last.
+    pub fn relent(&self) -> Socket {
+        self.listener.accept().unwrap().0
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.listener.local_addr().unwrap().as_socket().unwrap()
     }
@@ -43,4 +48,14 @@ pub fn monotonic_ns() -> u64 {
     let result = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
     assert_eq!(result, 0);
     u64::try_from(time.tv_sec).unwrap() * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap()
+}
+
+/// Sockets to `peer` that wait for an answer to their SYN.
+pub fn dials_in_progress(peer: SocketAddr) -> usize {
+    let remote = format!(":{:04X}", peer.port());
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let columns = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    columns
+        .filter(|columns| columns[2].ends_with(&remote) && columns[3] == "02")
+        .count()
 }
