@@ -31,7 +31,7 @@ const NEVER: Duration = Duration::from_secs(3_600);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn guard(monitor: &LiveMonitor, every: Duration) -> ProcessGuard {
-    let builder = ProcessGuard::builder().feed(monitor.feed());
+    let builder = ProcessGuard::builder().feed(Feed::builder().path(monitor.path()));
     builder.scan_interval(every).start().unwrap()
 }
 

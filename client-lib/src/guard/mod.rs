@@ -35,8 +35,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::clock;
 use crate::connector::dial_order;
-use crate::{Feed, clock};
+use crate::feed::{Feed, FeedBuilder};
 use peers::Peers;
 #[cfg(feature = "reqwest")]
 pub use resolver::Resolver;
@@ -79,15 +80,14 @@ struct Handle {
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `start`"]
 pub struct ProcessGuardBuilder {
-    feed: Option<Feed>,
+    feed: FeedBuilder,
     scan_interval: Duration,
 }
 
 impl ProcessGuardBuilder {
-    /// Listens to `feed`, for as long as its runtime lives. Default: a subscription of the guard's own, as
-    /// [`Feed::from_env`].
-    pub fn feed(mut self, feed: Feed) -> Self {
-        self.feed = Some(feed);
+    /// How the guard finds the monitor: it has a subscription of its own. Default: as [`Feed::builder`].
+    pub fn feed(mut self, feed: FeedBuilder) -> Self {
+        self.feed = feed;
         self
     }
 
@@ -108,10 +108,10 @@ impl ProcessGuardBuilder {
     /// Where no thread can be started.
     pub fn start(self) -> io::Result<ProcessGuard> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let feed = self.feed.unwrap_or_else(|| {
+        let feed = {
             let _inside = runtime.enter();
-            Feed::from_env()
-        });
+            self.feed.connect()
+        };
         let (news, told) = mpsc::unbounded_channel();
         let peers = Arc::new(Peers::new(feed, news));
         let (until, ended) = (CancellationToken::new(), Arc::new(AtomicU64::new(0)));
@@ -133,7 +133,7 @@ impl ProcessGuard {
     /// Settings for a guard other than the default one.
     pub fn builder() -> ProcessGuardBuilder {
         ProcessGuardBuilder {
-            feed: None,
+            feed: Feed::builder(),
             scan_interval: SCAN_INTERVAL,
         }
     }
