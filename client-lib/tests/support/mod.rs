@@ -9,6 +9,7 @@
     reason = "shared by several test binaries, each of which uses its part"
 )]
 
+pub mod guarded;
 mod live;
 mod monitor;
 mod server;
