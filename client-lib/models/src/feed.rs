@@ -4,6 +4,8 @@
 mod cell;
 #[path = "../../src/feed/link.rs"]
 mod link;
+#[path = "../../src/feed/services.rs"]
+mod services;
 #[path = "../../src/feed/state.rs"]
 mod state;
 #[path = "../../src/feed/status.rs"]
@@ -23,6 +25,16 @@ use self::link::{Arrival, Link};
 use self::state::Change;
 use self::table::Table;
 use crate::{Health, Reason, Verdict, explore, now};
+
+/// What the handle of a service's watch holds; the models hold none.
+#[derive(Debug, Clone)]
+pub(crate) struct Feed(Arc<Table>);
+
+impl Feed {
+    fn table(&self) -> &Arc<Table> {
+        &self.0
+    }
+}
 
 fn peer() -> SocketAddr {
     SocketAddr::from(([198, 18, 0, 1], 80))

@@ -23,6 +23,8 @@ mod connection;
 mod error;
 #[path = "../../src/health.rs"]
 mod health;
+#[path = "../../src/service.rs"]
+mod service;
 mod sync;
 
 use sync::atomic::{Fences, set_fences};
