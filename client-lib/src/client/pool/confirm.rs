@@ -24,12 +24,20 @@ pub(super) enum Answer {
     Gone(Cause),
 }
 
+/// The newest dial.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    begun: Instant,
+    ended: Instant,
+    answer: Answer,
+}
+
 /// Asks one endpoint.
 #[derive(Debug)]
 pub(super) struct Confirm {
     pool: Arc<Pool>,
     peer: SocketAddr,
-    last: Mutex<Option<(Instant, Answer)>>,
+    last: Mutex<Option<Told>>,
 }
 
 impl Confirm {
@@ -41,22 +49,26 @@ impl Confirm {
         }
     }
 
-    /// The answer to a dial that began at `since` or later: a new one, or the one somebody else just made.
+    /// How it stood at `since` or later: the answer to a new dial, or to one that somebody else made and that ended since.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: a dial nobody waits for any more ends.
     pub(super) async fn ask(&self, since: Instant) -> Answer {
         let mut last = self.last.lock().await;
-        if let Some((begun, answer)) = *last {
-            if begun >= since {
+        if let Some(Told { begun, ended, answer }) = *last {
+            if ended >= since {
                 return answer;
             }
             tokio::time::sleep_until(begun + PAUSE).await;
         }
         let begun = clock::now();
         let answer = self.dial().await;
-        *last = Some((begun, answer));
+        *last = Some(Told {
+            begun,
+            ended: clock::now(),
+            answer,
+        });
         answer
     }
 

@@ -55,6 +55,8 @@ pub(super) struct Endpoint {
     redial: Redial,
     dice: fastrand::Rng,
     tally: Option<Arc<Tally>>,
+    /// Of the connection that is to be retired, where it goes on.
+    silent: Option<Silent>,
 }
 
 /// All connections of one endpoint. Lives until dropped; what is in flight then goes on, see [`drain`].
@@ -78,6 +80,7 @@ pub(super) async fn live(
         place: (tenure, seat),
         stay,
         tally: tally.clone(),
+        silent: None,
     };
     tokio::select! {
         () = seat(0, Stay::Always).lead() => {}
@@ -219,6 +222,8 @@ impl Endpoint {
         }
         self.enter(Phase::Ready, Cause::Answered, Some(&lane));
         let mut old_at = self.old_at();
+        // Goes on whatever else is heard: a dial it has begun is not begun anew for a suspicion.
+        let mut silent = silent(lane.clone(), self.confirm.clone());
         let mut successor: Option<Successor> = None;
         loop {
             let health = tokio::select! {
@@ -227,7 +232,7 @@ impl Endpoint {
                     let (phase, cause) = self.end_of(ended);
                     return (lane, phase, cause);
                 }
-                death = silence(&lane, &self.confirm) => {
+                death = &mut silent => {
                     lane.connection().kill_switch().kill(death);
                     return (lane, Phase::Evicted, Cause::Silence);
                 }
@@ -246,6 +251,7 @@ impl Endpoint {
                     match succeeding {
                         Ok(young) => {
                             self.enter(Phase::Ready, Cause::Aged, Some(&young));
+                            silent = self::silent(young.clone(), self.confirm.clone());
                             self.retire(std::mem::replace(&mut lane, young));
                             established_ns = clock::monotonic_ns();
                             old_at = self.old_at();
@@ -268,11 +274,19 @@ impl Endpoint {
                             let (phase, cause) = self.end_of(ended);
                             return (lane, phase, cause);
                         }
+                        death = &mut silent => {
+                            lane.connection().kill_switch().kill(death);
+                            return (lane, Phase::Evicted, Cause::Silence);
+                        }
                         answer = self.confirm.ask(clock::now()) => answer,
                     };
                     match answer {
                         Answer::Alive => self.enter(Phase::Ready, Cause::Answered, Some(&lane)),
-                        Answer::Gone(cause) => return (lane, Phase::Evicted, cause),
+                        Answer::Gone(cause) => {
+                            // What it found out so far is for whoever watches the calls in flight.
+                            self.silent = Some(silent);
+                            return (lane, Phase::Evicted, cause);
+                        }
                     }
                 }
                 Verdict::Draining => {
@@ -341,9 +355,18 @@ impl Endpoint {
     }
 
     /// Out of rotation; its calls in flight go on under watch.
-    fn retire(&self, lane: Arc<Lane>) {
-        tokio::spawn(drain(self.pool.clone(), lane, self.confirm.clone()));
+    fn retire(&mut self, lane: Arc<Lane>) {
+        let silent = self.silent.take();
+        let silent = silent.unwrap_or_else(|| self::silent(lane.clone(), self.confirm.clone()));
+        tokio::spawn(drain(self.pool.clone(), lane, silent));
     }
+}
+
+/// The end of a connection's peer by its silence: see [`silence`].
+type Silent = Pin<Box<dyn Future<Output = PeerDead> + Send>>;
+
+pub(super) fn silent(lane: Arc<Lane>, confirm: Arc<Confirm>) -> Silent {
+    Box::pin(async move { silence(&lane, &confirm).await })
 }
 
 /// The dial of the connection that is to take an old one's place.
@@ -392,14 +415,14 @@ async fn ended(lane: &Lane) -> Ended {
 
 /// Lets the calls in flight on a connection that takes no new ones come to their end: under the watchdog, and not longer
 /// than the pool's drain timeout.
-pub(super) async fn drain(pool: Arc<Pool>, lane: Arc<Lane>, confirm: Arc<Confirm>) {
+pub(super) async fn drain(pool: Arc<Pool>, lane: Arc<Lane>, silent: Silent) {
     lane.close();
     let timeout: Instant = clock::now() + pool.settings.drain_timeout;
     let death = tokio::select! {
         _ = lane.gauge().reached(Stage::Closed) => return,
         // The last handle on the sender goes, and with it hyper closes the connection in good order.
         () = lane.idle() => return,
-        death = silence(&lane, &confirm) => death,
+        death = silent => death,
         () = tokio::time::sleep_until(timeout) => PeerDead {
             peer: lane.peer(),
             reason: Reason::Removed,

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::Pool;
 use super::confirm::Confirm;
-use super::endpoint::{self, drain};
+use super::endpoint::{self, drain, silent};
 use super::judge::compare;
 use super::outlier::Tally;
 use crate::client::error::Trouble;
@@ -159,7 +159,8 @@ impl Members {
         }
         let confirm = Arc::new(Confirm::new(self.pool.clone(), peer));
         for lane in self.pool.leave(peer) {
-            tokio::spawn(drain(self.pool.clone(), lane, confirm.clone()));
+            let silent = silent(lane.clone(), confirm.clone());
+            tokio::spawn(drain(self.pool.clone(), lane, silent));
         }
     }
 }
