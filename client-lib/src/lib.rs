@@ -15,6 +15,8 @@
 //!
 //! Without a monitor everything keeps working from its own evidence.
 //!
+//! The [guide](mod@guide) tells why and how, what to choose and to tune, and what obit cannot know.
+//!
 //! # One changed line
 //!
 //! With tonic, instead of `GreeterClient::connect("http://greeter.default:50051").await?`:
@@ -83,6 +85,8 @@ mod error;
 pub mod evict;
 pub mod feed;
 pub mod guard;
+#[cfg(doc)]
+pub mod guide;
 mod health;
 mod service;
 mod sync;
