@@ -14,7 +14,7 @@ use super::Pool;
 use super::berth::Growth;
 use super::confirm::{Answer, Confirm, cause_of};
 use super::extras::{Dialling, Stay, extras};
-use super::judge::{check, eject};
+use super::judge::judged;
 use super::lane::{Gauge, Lane, Stage};
 use super::open::Failure;
 use super::outlier::Tally;
@@ -85,8 +85,7 @@ pub(super) async fn live(
     tokio::select! {
         () = seat(0, Stay::Always).lead() => {}
         () = extras(&pool, peer, growth, seat) => {}
-        () = eject(&pool, peer, tenure, tally.as_deref()) => {}
-        () = check(&pool, peer, tenure) => {}
+        () = judged(&pool, peer, tenure, tally.as_deref()) => {}
     }
 }
 
@@ -96,7 +95,8 @@ impl Endpoint {
         let mut phase = Phase::Connecting;
         loop {
             self.enter(phase, Cause::Dial, None);
-            match self.connect(phase).await {
+            // In a box of its own, here and elsewhere: it is large, and short beside a connection's life.
+            match Box::pin(self.connect(phase)).await {
                 Ok(lane) => {
                     let established = clock::now();
                     self.standing.send_replace(true);
@@ -136,7 +136,7 @@ impl Endpoint {
                 return;
             }
             self.enter(Phase::Connecting, Cause::Dial, None);
-            let connected = self.connect(Phase::Connecting).await;
+            let connected = Box::pin(self.connect(Phase::Connecting)).await;
             if let Ok(lane) = &connected {
                 // Before it is counted as dialled, so that nobody takes it for missing.
                 self.enter(Phase::Ready, Cause::Answered, Some(lane));
@@ -278,7 +278,7 @@ impl Endpoint {
                             lane.connection().kill_switch().kill(death);
                             return (lane, Phase::Evicted, Cause::Silence);
                         }
-                        answer = self.confirm.ask(clock::now()) => answer,
+                        answer = Box::pin(self.confirm.ask(clock::now())) => answer,
                     };
                     match answer {
                         Answer::Alive => self.enter(Phase::Ready, Cause::Answered, Some(&lane)),
@@ -472,5 +472,21 @@ impl Pool {
         if self.waiting() == 0 || !self.rotation.load().is_empty() {
             demand.await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// What a dial, TLS and a question about its health need is held only meanwhile.
+    #[test]
+    fn an_endpoints_task_is_small_while_its_connection_stands() {
+        let bytes = bytes(live);
+        assert!(bytes <= 4096, "{bytes} bytes");
     }
 }

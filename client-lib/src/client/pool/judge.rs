@@ -18,8 +18,23 @@ use crate::clock;
 /// Nobody is judged more often.
 const LEAST: Duration = Duration::from_millis(1);
 
+/// Judges one endpoint, where that is asked for. Lives until dropped.
+pub(super) async fn judged(pool: &Pool, peer: SocketAddr, tenure: Tenure, tally: Option<&Tally>) {
+    if pool.settings.outliers.is_none() && pool.settings.check.is_none() {
+        return std::future::pending().await;
+    }
+    // In a box, for most clients have no use for it.
+    Box::pin(async {
+        tokio::select! {
+            () = eject(pool, peer, tenure, tally) => {}
+            () = check(pool, peer, tenure) => {}
+        }
+    })
+    .await;
+}
+
 /// Takes one endpoint out for a time whenever it turns out to be an outlier. Lives until dropped.
-pub(super) async fn eject(pool: &Pool, peer: SocketAddr, tenure: Tenure, tally: Option<&Tally>) {
+async fn eject(pool: &Pool, peer: SocketAddr, tenure: Tenure, tally: Option<&Tally>) {
     let (Some(outliers), Some(tally)) = (pool.settings.outliers, tally) else {
         return std::future::pending().await;
     };
@@ -60,7 +75,7 @@ pub(super) async fn compare(pool: Arc<Pool>, outliers: OutlierDetection) {
 }
 
 /// Asks one endpoint now and then how it is. Lives until dropped.
-pub(super) async fn check(pool: &Pool, peer: SocketAddr, tenure: Tenure) {
+async fn check(pool: &Pool, peer: SocketAddr, tenure: Tenure) {
     let Some(check) = &pool.settings.check else {
         return std::future::pending().await;
     };
