@@ -11,6 +11,7 @@ use client_support::{CALL_ID, Server, Speaks, client, get, post, settled};
 use http::{Request, Version};
 use http_body_util::{BodyExt, Full};
 use obit::{Client, Error, Idempotent, Phase, Protocol};
+use tokio::task::JoinHandle;
 
 fn http1(servers: &[Server]) -> obit::ClientBuilder {
     client(servers).protocol(Protocol::Http1)
@@ -41,6 +42,13 @@ async fn burst(client: &Client, calls: u64) {
     }
 }
 
+/// The same, and no server answers for now.
+fn held_burst(client: &Client, servers: &[Server], calls: u64) -> JoinHandle<()> {
+    servers.iter().for_each(Server::hold);
+    let client = client.clone();
+    tokio::spawn(async move { burst(&client, calls).await })
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn http1_calls_go_over_connections_that_are_kept_and_no_more_than_allowed() {
     let servers = several_of_http1(2).await;
@@ -55,13 +63,7 @@ async fn http1_calls_go_over_connections_that_are_kept_and_no_more_than_allowed(
     }
     assert_eq!(servers.iter().map(Server::connected).collect::<Vec<_>>(), [1, 1]);
 
-    for server in &servers {
-        server.hold();
-    }
-    let calls = tokio::spawn({
-        let client = client.clone();
-        async move { burst(&client, 40).await }
-    });
+    let calls = held_burst(&client, &servers, 40);
     for server in &servers {
         server.holds(4).await;
     }
@@ -84,11 +86,7 @@ async fn a_burst_opens_about_as_many_http1_connections_as_it_has_calls() {
     let servers = several_of_http1(3).await;
     let client = http1(&servers).build().unwrap();
     settled(&client, 3).await;
-    servers.iter().for_each(Server::hold);
-    let calls = tokio::spawn({
-        let client = client.clone();
-        async move { burst(&client, 60).await }
-    });
+    let calls = held_burst(&client, &servers, 60);
     while servers.iter().map(Server::most_at_once).sum::<usize>() < 60 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -103,11 +101,7 @@ async fn an_http1_server_that_dies_in_the_middle_of_calls_costs_no_idempotent_ca
     let servers = several_of_http1(3).await;
     let client = http1(&servers).build().unwrap();
     settled(&client, 3).await;
-    servers.iter().for_each(Server::hold);
-    let calls = tokio::spawn({
-        let client = client.clone();
-        async move { burst(&client, 60).await }
-    });
+    let calls = held_burst(&client, &servers, 60);
     servers[0].holds(5).await;
     servers[0].die().await;
     servers.iter().for_each(Server::release);
@@ -185,11 +179,7 @@ async fn several_http2_connections_to_an_endpoint_share_its_calls() {
     while client.snapshot()[0].connections < 3 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    servers[0].hold();
-    let calls = tokio::spawn({
-        let client = client.clone();
-        async move { burst(&client, 40).await }
-    });
+    let calls = held_burst(&client, &servers, 40);
     // Ten streams on each of three connections; the others wait.
     servers[0].holds(30).await;
     assert_eq!((client.waiting(), client.snapshot()[0].in_flight), (10, 30));
