@@ -8,6 +8,14 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
+/// Completes at `when`, if ever. Cancel safe.
+pub(crate) async fn reached(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// `CLOCK_MONOTONIC` in nanoseconds: the clock of every kernel observation, never paused.
 #[expect(
     unsafe_code,

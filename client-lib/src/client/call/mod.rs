@@ -10,6 +10,7 @@ mod response;
 mod tee;
 
 pub(crate) use attempt::call;
+pub(crate) use head::complete;
 pub(crate) use idempotent::Classifier;
 pub use idempotent::Idempotent;
 pub(crate) use payload::{BoxError, Outbound};

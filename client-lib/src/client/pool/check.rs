@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HeaderValue, TE};
-use http::uri::PathAndQuery;
-use http::{Method, Request, Uri};
+use http::request::Parts;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Method, Request};
 use http_body::Body as _;
 use prost::Message;
 
+use super::Pool;
 use super::lane::Slot;
-use crate::client::call::{Body, Outbound};
+use crate::client::call::{Body, Outbound, complete};
 
 /// More than this of an answer is not read.
 const READ_BYTES: usize = 64 * 1024;
@@ -96,11 +98,14 @@ impl HealthCheck {
     }
 
     /// Asks once. Cancel safe: dropping the future resets the stream.
-    pub(super) async fn ask(&self, slot: Slot, origin: &Uri) -> bool {
+    pub(super) async fn ask(&self, slot: Slot, pool: &Pool) -> bool {
         let asked = async {
             match &self.question {
-                Question::Http(path) => ask_http(slot, origin, path).await,
-                Question::Grpc(service) => ask_grpc(slot, origin, service).await,
+                Question::Http(path) => ask_http(slot, head(path.clone(), pool.scheme(), pool.authority())?).await,
+                Question::Grpc(service) => {
+                    let path = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
+                    ask_grpc(slot, head(path, pool.scheme(), pool.authority())?, service).await
+                }
             }
         };
         matches!(tokio::time::timeout(self.timeout, asked).await, Ok(Some(true)))
@@ -140,19 +145,20 @@ impl Wellness {
     }
 }
 
-fn at(origin: &Uri, path: PathAndQuery) -> Uri {
-    let mut parts = origin.clone().into_parts();
-    parts.path_and_query = Some(path);
-    Uri::from_parts(parts).unwrap_or_default()
+/// Of a GET of `path`, completed as calls are.
+fn head(path: PathAndQuery, scheme: &Scheme, authority: &Authority) -> Option<Parts> {
+    let (mut head, ()) = Request::new(()).into_parts();
+    head.uri = path.into();
+    complete(&mut head, scheme, authority).ok()?;
+    Some(head)
 }
 
-async fn ask_http(slot: Slot, origin: &Uri, path: &PathAndQuery) -> Option<bool> {
-    let mut request = Request::new(Outbound::Whole {
-        data: Bytes::new(),
-        trailers: None,
-    });
-    *request.uri_mut() = at(origin, path.clone());
-    let response = slot.send(request).await.ok()?;
+fn whole(head: Parts, data: Bytes) -> Request<Outbound> {
+    Request::from_parts(head, Outbound::Whole { data, trailers: None })
+}
+
+async fn ask_http(slot: Slot, head: Parts) -> Option<bool> {
+    let response = slot.send(whole(head, Bytes::new())).await.ok()?;
     let well = response.status().is_success();
     // Read to its end, which an HTTP/1.1 connection needs to go on.
     read(Body::wrap(response, slot, &Method::GET, false).into_body()).await?;
@@ -174,7 +180,7 @@ struct HealthCheckResponse {
 /// `grpc.health.v1.HealthCheckResponse.ServingStatus`
 const SERVING: i32 = 1;
 
-async fn ask_grpc(slot: Slot, origin: &Uri, service: &str) -> Option<bool> {
+async fn ask_grpc(slot: Slot, mut head: Parts, service: &str) -> Option<bool> {
     let message = HealthCheckRequest {
         service: service.to_owned(),
     };
@@ -182,16 +188,11 @@ async fn ask_grpc(slot: Slot, origin: &Uri, service: &str) -> Option<bool> {
     data.put_u8(0);
     data.put_u32(u32::try_from(message.encoded_len()).ok()?);
     message.encode(&mut data).ok()?;
-    let mut request = Request::new(Outbound::Whole {
-        data: data.freeze(),
-        trailers: None,
-    });
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = at(origin, PathAndQuery::from_static("/grpc.health.v1.Health/Check"));
-    let headers = request.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert(TE, HeaderValue::from_static("trailers"));
-    let response = slot.send(request).await.ok()?;
+    head.method = Method::POST;
+    head.headers
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    head.headers.insert(TE, HeaderValue::from_static("trailers"));
+    let response = slot.send(whole(head, data.freeze())).await.ok()?;
     let mut answer = read(Body::wrap(response, slot, &Method::POST, true).into_body()).await?;
     if answer.remaining() < 5 {
         return Some(false);
@@ -234,10 +235,8 @@ mod tests {
 
     #[test]
     fn a_question_keeps_the_origin() {
-        let origin = Uri::from_static("https://shop.test:8443");
-        assert_eq!(
-            at(&origin, PathAndQuery::from_static("/healthz?x")),
-            "https://shop.test:8443/healthz?x"
-        );
+        let path = PathAndQuery::from_static("/healthz?x");
+        let head = head(path, &Scheme::HTTPS, &Authority::from_static("shop.test:8443")).unwrap();
+        assert_eq!(head.uri, "https://shop.test:8443/healthz?x");
     }
 }

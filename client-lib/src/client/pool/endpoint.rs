@@ -12,22 +12,20 @@ use tokio::time::Instant;
 
 use super::Pool;
 use super::berth::Growth;
-use super::confirm::{Answer, Confirm, cause_of};
+use super::confirm::{Answer, Confirm};
+use super::ending::{Ended, Silent, drain, ended, over, silent};
 use super::extras::{Dialling, Stay, extras};
 use super::judge::judged;
-use super::lane::{Gauge, Lane, Stage};
+use super::lane::Lane;
 use super::open::Failure;
 use super::outlier::Tally;
 use super::redial::Redial;
 use super::roster::{Seat, Tenure};
-use super::watchdog::silence;
-use crate::PeerDead;
 use crate::client::event::{Cause, Phase};
-use crate::client::policy::Average;
 use crate::clock;
-use crate::connection::{self, ConnectionHandle, DialError, GuardedTcp};
+use crate::connection::{self, DialError};
 use crate::feed::PeerWatch;
-use crate::health::{Health, Reason, Verdict};
+use crate::health::{Health, Verdict};
 
 /// A connection that lived this long, or answered a call, earned an immediate redial when it ends.
 const PROVEN: Duration = Duration::from_secs(1);
@@ -55,6 +53,8 @@ pub(super) struct Endpoint {
     redial: Redial,
     dice: fastrand::Rng,
     tally: Option<Arc<Tally>>,
+    /// Until the first connection that is not the endpoint's first takes calls.
+    dialling: Option<Arc<Dialling>>,
     /// Of the connection that is to be retired, where it goes on.
     silent: Option<Silent>,
 }
@@ -80,6 +80,7 @@ pub(super) async fn live(
         place: (tenure, seat),
         stay,
         tally: tally.clone(),
+        dialling: None,
         silent: None,
     };
     tokio::select! {
@@ -129,20 +130,14 @@ impl Endpoint {
     /// A further connection. It is dialled only while the first one stands: an endpoint that is out is asked by one dial, not
     /// by many.
     pub(super) async fn attend(mut self, dialling: Arc<Dialling>) {
-        let mut dialling = Some(dialling);
+        self.dialling = Some(dialling);
         let mut standing = self.standing.subscribe();
         loop {
             if standing.wait_for(|standing| *standing).await.is_err() {
                 return;
             }
             self.enter(Phase::Connecting, Cause::Dial, None);
-            let connected = Box::pin(self.connect(Phase::Connecting)).await;
-            if let Ok(lane) = &connected {
-                // Before it is counted as dialled, so that nobody takes it for missing.
-                self.enter(Phase::Ready, Cause::Answered, Some(lane));
-            }
-            dialling.take();
-            match connected {
+            match Box::pin(self.connect(Phase::Connecting)).await {
                 Ok(lane) => {
                     let stay = self.stay;
                     let first = lane.clone();
@@ -159,6 +154,7 @@ impl Endpoint {
                 }
                 Err(failure) => self.enter(Phase::Idle, failure, None),
             }
+            self.dialling = None;
             if self.stay == Stay::WhileUsed {
                 return;
             }
@@ -221,6 +217,8 @@ impl Endpoint {
             return (lane, phase, cause);
         }
         self.enter(Phase::Ready, Cause::Answered, Some(&lane));
+        // Not before: nobody is to take it for missing.
+        self.dialling = None;
         let mut old_at = self.old_at();
         // Goes on whatever else is heard: a dial it has begun is not begun anew for a suspicion.
         let mut silent = silent(lane.clone(), self.confirm.clone());
@@ -228,17 +226,13 @@ impl Endpoint {
         loop {
             let health = tokio::select! {
                 biased;
-                ended = ended(&lane) => {
+                ended = over(&lane, &mut silent) => {
                     let (phase, cause) = self.end_of(ended);
                     return (lane, phase, cause);
                 }
-                death = &mut silent => {
-                    lane.connection().kill_switch().kill(death);
-                    return (lane, Phase::Evicted, Cause::Silence);
-                }
                 health = self.watch.changed() => health,
                 () = self.pool.falls_asleep() => return (lane, Phase::Idle, Cause::Unused),
-                () = at(old_at) => {
+                () = clock::reached(old_at) => {
                     if self.stay == Stay::WhileUsed {
                         return (lane, Phase::Idle, Cause::Aged);
                     }
@@ -270,13 +264,9 @@ impl Endpoint {
                     self.enter(Phase::Suspect, Cause::Verdict(health), Some(&lane));
                     let answer = tokio::select! {
                         biased;
-                        ended = ended(&lane) => {
+                        ended = over(&lane, &mut silent) => {
                             let (phase, cause) = self.end_of(ended);
                             return (lane, phase, cause);
-                        }
-                        death = &mut silent => {
-                            lane.connection().kill_switch().kill(death);
-                            return (lane, Phase::Evicted, Cause::Silence);
                         }
                         answer = Box::pin(self.confirm.ask(clock::now())) => answer,
                     };
@@ -331,6 +321,7 @@ impl Endpoint {
 
     fn end_of(&self, ended: Ended) -> (Phase, Cause) {
         match ended {
+            Ended::Silent => (Phase::Evicted, Cause::Silence),
             _ if self.watch.health().verdict == Verdict::Dead => (Phase::Evicted, Cause::Verdict(self.watch.health())),
             Ended::Killed => (Phase::Evicted, Cause::Closed),
             Ended::Closing => (Phase::Connecting, Cause::Closed),
@@ -362,13 +353,6 @@ impl Endpoint {
     }
 }
 
-/// The end of a connection's peer by its silence: see [`silence`].
-type Silent = Pin<Box<dyn Future<Output = PeerDead> + Send>>;
-
-pub(super) fn silent(lane: Arc<Lane>, confirm: Arc<Confirm>) -> Silent {
-    Box::pin(async move { silence(&lane, &confirm).await })
-}
-
 /// The dial of the connection that is to take an old one's place.
 type Successor = Pin<Box<dyn Future<Output = Result<Arc<Lane>, Failure>> + Send>>;
 
@@ -380,89 +364,12 @@ async fn succeed(successor: &mut Option<Successor>) -> Result<Arc<Lane>, Failure
     }
 }
 
-/// Completes at `when`, if ever.
-async fn at(when: Option<Instant>) {
-    match when {
-        Some(when) => tokio::time::sleep_until(when).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Waits until the peer is said to be alive, who was not before. Cancel safe.
 async fn alive(watch: &mut PeerWatch) {
     while watch.changed().await.verdict != Verdict::Alive {}
 }
 
-/// How a connection came to its end.
-enum Ended {
-    /// Its kill switch was thrown.
-    Killed,
-    /// It takes no new calls: GOAWAY, FIN, reset.
-    Closing,
-}
-
-async fn ended(lane: &Lane) -> Ended {
-    tokio::select! {
-        biased;
-        _ = lane.connection().kill_switch().killed() => Ended::Killed,
-        _ = lane.connection().closed() => Ended::Closing,
-        _ = lane.gauge().reached(Stage::Closing) => {
-            // The switch may have been thrown a moment before the driver noticed.
-            if lane.connection().kill_switch().is_killed() { Ended::Killed } else { Ended::Closing }
-        }
-    }
-}
-
-/// Lets the calls in flight on a connection that takes no new ones come to their end: under the watchdog, and not longer
-/// than the pool's drain timeout.
-pub(super) async fn drain(pool: Arc<Pool>, lane: Arc<Lane>, silent: Silent) {
-    lane.close();
-    let timeout: Instant = clock::now() + pool.settings.drain_timeout;
-    let death = tokio::select! {
-        _ = lane.gauge().reached(Stage::Closed) => return,
-        // The last handle on the sender goes, and with it hyper closes the connection in good order.
-        () = lane.idle() => return,
-        death = silent => death,
-        () = tokio::time::sleep_until(timeout) => PeerDead {
-            peer: lane.peer(),
-            reason: Reason::Removed,
-            at: clock::now(),
-        },
-    };
-    lane.connection().kill_switch().kill(death);
-}
-
 impl Pool {
-    async fn dial_and_open(self: Arc<Self>, peer: SocketAddr, tally: Option<Arc<Tally>>) -> Result<Arc<Lane>, Failure> {
-        let dialled = connection::dial(&self.settings.feed, peer, &self.settings.dial).await;
-        self.open(peer, dialled, tally).await
-    }
-
-    /// Makes a connection that takes calls of what a dial brought.
-    async fn open(
-        &self,
-        peer: SocketAddr,
-        dialled: Result<GuardedTcp, DialError>,
-        tally: Option<Arc<Tally>>,
-    ) -> Result<Arc<Lane>, Failure> {
-        let io = dialled.map_err(|error| Failure::new(cause_of(&error), error))?;
-        let handle = io.handle();
-        self.learn(&handle);
-        let average = self.decay.map(|decay| Average::new(decay, self.born));
-        let gauge = Arc::new(Gauge::new(self.queue.clone(), average));
-        let opening = self.settings.speech.open(io, &gauge);
-        let opened = tokio::time::timeout(self.settings.connect_timeout, opening).await;
-        let sender = opened.unwrap_or(Err(Cause::Mute.into()))?;
-        Ok(Arc::new(Lane::new(peer, sender, gauge, handle, tally)))
-    }
-
-    /// A handshake completed.
-    pub(super) fn learn(&self, connection: &ConnectionHandle) {
-        if let Some(rtt) = connection.handshake_rtt() {
-            self.handshakes().completed(rtt);
-        }
-    }
-
     /// Waits until a call finds nobody in rotation. Cancel safe.
     async fn demanded(&self) {
         let demand = self.demand.notified();

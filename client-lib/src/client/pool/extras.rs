@@ -32,8 +32,8 @@ pub(super) async fn extras(
         taken: vec![true],
         dialling: Arc::default(),
     };
-    for number in 1..pool.settings.connections.http2 {
-        if pool.settings.speech.protocol.in_clear() == Spoken::Http2 {
+    if pool.settings.speech.protocol.in_clear() == Spoken::Http2 {
+        for number in 1..pool.settings.connections.http2 {
             seats.fill(number, seat(number, Stay::Always));
         }
     }

@@ -4,8 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Uri;
-use http::uri::PathAndQuery;
 use tokio::sync::broadcast;
 
 use super::Pool;
@@ -79,14 +77,13 @@ async fn check(pool: &Pool, peer: SocketAddr, tenure: Tenure) {
     let Some(check) = &pool.settings.check else {
         return std::future::pending().await;
     };
-    let origin = origin(pool);
     let mut wellness = Wellness::default();
     let mut events = pool.events();
     loop {
         // One that is not connected is asked as soon as it is; one that is busy to its last stream, later.
         match pool.slot_of(peer) {
             Some(slot) => {
-                let answer = check.ask(slot, &origin).await;
+                let answer = check.ask(slot, pool).await;
                 if let Some(well) = wellness.hear(check, answer) {
                     pool.bar(peer, tenure, Bar::Unwell, !well);
                 }
@@ -108,12 +105,4 @@ async fn becomes_ready(events: &mut broadcast::Receiver<EndpointEvent>, peer: So
             return;
         }
     }
-}
-
-fn origin(pool: &Pool) -> Uri {
-    let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(pool.scheme().clone());
-    parts.authority = Some(pool.authority().clone());
-    parts.path_and_query = Some(PathAndQuery::from_static("/"));
-    Uri::from_parts(parts).unwrap_or_default()
 }

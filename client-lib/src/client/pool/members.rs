@@ -12,7 +12,8 @@ use tokio::time::Instant;
 
 use super::Pool;
 use super::confirm::Confirm;
-use super::endpoint::{self, drain, silent};
+use super::ending::{drain, silent};
+use super::endpoint;
 use super::judge::compare;
 use super::outlier::Tally;
 use crate::client::error::Trouble;
@@ -51,12 +52,6 @@ pub(crate) async fn govern(pool: Arc<Pool>, resolver: Box<dyn Resolve>) {
                 None => std::future::pending().await,
             }
         };
-        let review = async {
-            match members.review_at {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             Some(update) = sets.recv() => match update {
                 Update::Endpoints(endpoints) => members.named = named(endpoints),
@@ -70,7 +65,7 @@ pub(crate) async fn govern(pool: Arc<Pool>, resolver: Box<dyn Resolve>) {
             // The resolver has said its last word (a fixed list, for one), or an endpoint's task was ended.
             Some(_) = members.tasks.join_next() => continue,
             () = changed => {}
-            () = review => {}
+            () = clock::reached(members.review_at) => {}
         }
         members.reconcile(clock::now());
     }

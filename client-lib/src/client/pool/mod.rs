@@ -8,6 +8,7 @@ mod berth;
 mod check;
 mod confirm;
 pub(crate) mod driver;
+mod ending;
 mod endpoint;
 mod exchange;
 mod extras;

@@ -1,17 +1,21 @@
 //! From a TCP connection to one that takes calls: TLS where it is asked for, then the greeting of the protocol.
 
 use std::error::Error as StdError;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::rt::{Read, Write};
 
-use super::driver;
-use super::lane::{Gauge, Sender, Stage};
+use super::confirm::cause_of;
+use super::lane::{Gauge, Lane, Sender, Stage};
+use super::outlier::Tally;
 use super::protocol::{Protocol, Spoken};
 #[cfg(feature = "tls")]
 use super::tls::Tls;
+use super::{Pool, driver};
 use crate::client::event::Cause;
-use crate::connection::{GuardedTcp, KillSwitch};
+use crate::client::policy::Average;
+use crate::connection::{self, ConnectionHandle, DialError, GuardedTcp, KillSwitch};
 
 /// Why a connection came to nothing, and what was said by whoever found out.
 #[derive(Debug)]
@@ -78,5 +82,42 @@ where
     match gauge.reached(Stage::Open).await {
         Stage::Open => Ok(sender),
         _ => Err(Cause::Closed.into()),
+    }
+}
+
+impl Pool {
+    /// A new connection that takes calls.
+    pub(super) async fn dial_and_open(
+        self: Arc<Self>,
+        peer: SocketAddr,
+        tally: Option<Arc<Tally>>,
+    ) -> Result<Arc<Lane>, Failure> {
+        let dialled = connection::dial(&self.settings.feed, peer, &self.settings.dial).await;
+        self.open(peer, dialled, tally).await
+    }
+
+    /// Makes a connection that takes calls of what a dial brought.
+    pub(super) async fn open(
+        &self,
+        peer: SocketAddr,
+        dialled: Result<GuardedTcp, DialError>,
+        tally: Option<Arc<Tally>>,
+    ) -> Result<Arc<Lane>, Failure> {
+        let io = dialled.map_err(|error| Failure::new(cause_of(&error), error))?;
+        let handle = io.handle();
+        self.learn(&handle);
+        let average = self.decay.map(|decay| Average::new(decay, self.born));
+        let gauge = Arc::new(Gauge::new(self.queue.clone(), average));
+        let opening = self.settings.speech.open(io, &gauge);
+        let opened = tokio::time::timeout(self.settings.connect_timeout, opening).await;
+        let sender = opened.unwrap_or(Err(Cause::Mute.into()))?;
+        Ok(Arc::new(Lane::new(peer, sender, gauge, handle, tally)))
+    }
+
+    /// A handshake completed.
+    pub(super) fn learn(&self, connection: &ConnectionHandle) {
+        if let Some(rtt) = connection.handshake_rtt() {
+            self.handshakes().completed(rtt);
+        }
     }
 }

@@ -161,6 +161,11 @@ impl Roster {
         self.entries.iter().map(status).collect()
     }
 
+    /// The endpoint, if its tenure is not over.
+    fn entry(&mut self, peer: SocketAddr, tenure: Tenure) -> Option<&mut Entry> {
+        self.entries.get_mut(&peer).filter(|entry| entry.tenure == tenure)
+    }
+
     /// Where each endpoint is.
     pub(super) fn phases(&self) -> impl Iterator<Item = Phase> {
         self.entries.values().map(|entry| entry.phase)
@@ -250,7 +255,7 @@ impl Pool {
     ) {
         let mut roster = self.roster();
         let now = clock::now();
-        let Some(entry) = roster.entries.get_mut(&peer).filter(|entry| entry.tenure == tenure) else {
+        let Some(entry) = roster.entry(peer, tenure) else {
             return;
         };
         let to = entry.seat(seat, Place { phase, lane });
@@ -282,23 +287,20 @@ impl Pool {
     pub(super) fn bar(&self, peer: SocketAddr, tenure: Tenure, bar: Bar, set: bool) -> bool {
         let mut roster = self.roster();
         let now = clock::now();
-        let known = roster.entries.len();
-        let ejected = roster.entries.values().filter(|entry| entry.bars.outlier).count();
-        let Some(entry) = roster.entries.get_mut(&peer).filter(|entry| entry.tenure == tenure) else {
+        if (bar, set) == (Bar::Outlier, true) {
+            let ejected = roster.entries.values().filter(|entry| entry.bars.outlier).count();
+            let known = roster.entries.len();
+            let outliers = self.settings.outliers;
+            if outliers.is_none_or(|it| ejected >= it.most_ejected(known)) {
+                return false;
+            }
+        }
+        let Some(entry) = roster.entry(peer, tenure) else {
             return false;
         };
         match bar {
             Bar::Unwell => entry.bars.unwell = set,
-            Bar::Outlier => {
-                let allowed = self
-                    .settings
-                    .outliers
-                    .is_some_and(|it| ejected < it.most_ejected(known));
-                if set && !allowed {
-                    return false;
-                }
-                entry.bars.outlier = set;
-            }
+            Bar::Outlier => entry.bars.outlier = set,
         }
         let to = entry.judged();
         let from = std::mem::replace(&mut entry.phase, to);
@@ -321,7 +323,7 @@ impl Pool {
     pub(super) fn saved(&self, peer: SocketAddr, tenure: Tenure, time: Duration) {
         self.telemetry.saved(time);
         let mut roster = self.roster();
-        if let Some(entry) = roster.entries.get_mut(&peer).filter(|entry| entry.tenure == tenure) {
+        if let Some(entry) = roster.entry(peer, tenure) {
             entry.saved += time;
         }
     }
@@ -360,12 +362,11 @@ impl Pool {
             let changed = self.perishable.notified();
             let stale_at = self.rotation.load().stale_at();
             let overdue_at = self.roster().overdue_at;
-            match stale_at.into_iter().chain(overdue_at).min() {
-                None => changed.await,
-                Some(at) => tokio::select! {
-                    () = changed => {}
-                    () = tokio::time::sleep_until(at) => self.cut(&mut self.roster(), clock::now()),
-                },
+            tokio::select! {
+                () = changed => {}
+                () = clock::reached(stale_at.into_iter().chain(overdue_at).min()) => {
+                    self.cut(&mut self.roster(), clock::now());
+                }
             }
         }
     }

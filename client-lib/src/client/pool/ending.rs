@@ -1,0 +1,75 @@
+//! How a connection comes to its end, and what becomes of the calls it carries.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::Pool;
+use super::confirm::Confirm;
+use super::lane::{Lane, Stage};
+use super::watchdog::silence;
+use crate::health::Reason;
+use crate::{PeerDead, clock};
+
+/// The end of a connection's peer by its silence: see [`silence`].
+pub(super) type Silent = Pin<Box<dyn Future<Output = PeerDead> + Send>>;
+
+pub(super) fn silent(lane: Arc<Lane>, confirm: Arc<Confirm>) -> Silent {
+    Box::pin(async move { silence(&lane, &confirm).await })
+}
+
+/// How a connection came to its end.
+pub(super) enum Ended {
+    /// Its kill switch was thrown.
+    Killed,
+    /// It takes no new calls: GOAWAY, FIN, reset.
+    Closing,
+    /// Its peer fell silent; then its kill switch is thrown too.
+    Silent,
+}
+
+/// Completes when the connection takes no new calls. Cancel safe.
+pub(super) async fn ended(lane: &Lane) -> Ended {
+    tokio::select! {
+        biased;
+        _ = lane.connection().kill_switch().killed() => Ended::Killed,
+        _ = lane.connection().closed() => Ended::Closing,
+        _ = lane.gauge().reached(Stage::Closing) => {
+            // The switch may have been thrown a moment before the driver noticed.
+            if lane.connection().kill_switch().is_killed() { Ended::Killed } else { Ended::Closing }
+        }
+    }
+}
+
+/// Completes when the connection takes no new calls, or its peer fell silent. Cancel safe: `silent` goes on with the next.
+pub(super) async fn over(lane: &Lane, silent: &mut Silent) -> Ended {
+    tokio::select! {
+        biased;
+        ended = ended(lane) => ended,
+        death = silent => {
+            lane.connection().kill_switch().kill(death);
+            Ended::Silent
+        }
+    }
+}
+
+/// Lets the calls in flight on a connection that takes no new ones come to their end: under the watchdog, and not longer
+/// than the pool's drain timeout.
+pub(super) async fn drain(pool: Arc<Pool>, lane: Arc<Lane>, silent: Silent) {
+    lane.close();
+    let timeout: Instant = clock::now() + pool.settings.drain_timeout;
+    let death = tokio::select! {
+        _ = lane.gauge().reached(Stage::Closed) => return,
+        // The last handle on the sender goes, and with it hyper closes the connection in good order.
+        () = lane.idle() => return,
+        death = silent => death,
+        () = tokio::time::sleep_until(timeout) => PeerDead {
+            peer: lane.peer(),
+            reason: Reason::Removed,
+            at: clock::now(),
+        },
+    };
+    lane.connection().kill_switch().kill(death);
+}
