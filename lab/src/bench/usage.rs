@@ -35,7 +35,10 @@ pub(super) fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
 /// Whether the monitor's reader runs at `SCHED_FIFO`.
 pub(super) fn reader_is_realtime(pid: u32) -> anyhow::Result<bool> {
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
-        let stat = std::fs::read_to_string(task?.path().join("stat"))?;
+        // Other threads come and go meanwhile.
+        let Ok(stat) = std::fs::read_to_string(task?.path().join("stat")) else {
+            continue;
+        };
         if stat.contains(&format!("({READER}")) {
             return Ok(policy_of(&stat).context("a task without a policy")? == SCHED_FIFO);
         }
