@@ -25,14 +25,14 @@ const LAST_WORDS: usize = 60;
 /// How the machine's processors are emulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Emulation {
-    /// Each by a thread of its own: fast. QEMU 7.2 loses races this way now and then, and the kernel crashes of it.
+    /// Each by a thread of its own: fast. A race between the two is the suspected cause of a crash that could not be repeated.
     Parallel,
     /// By turns, in one thread: slow.
     ByTurns,
 }
 
 /// Boots the package's kernel with this archive; what the tests said. A machine that does not come to its end is booted once
-/// more without what the emulation may have done to it: that run counts.
+/// more with one thread for both processors: that run counts.
 pub(crate) fn boot(packages: &Packages, archive: &Path) -> Result<Tally> {
     eprintln!("\x1b[1m   {} boots\x1b[0m", packages.kernel);
     for test in LEFT_OUT {
@@ -42,7 +42,9 @@ pub(crate) fn boot(packages: &Packages, archive: &Path) -> Result<Tally> {
     if report.done {
         return Ok(report.close(&ended));
     }
-    eprintln!("   {ended}. Once more, the processors by turns: what crashes again is no fault of the emulation");
+    eprintln!(
+        "   {ended}. Once more, the processors by turns: then no race between the threads that emulate them is the cause"
+    );
     let (report, ended) = run(packages, archive, Emulation::ByTurns)?;
     Ok(report.close(&ended))
 }
