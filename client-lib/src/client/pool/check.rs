@@ -99,12 +99,13 @@ impl HealthCheck {
 
     /// Asks once. Cancel safe: dropping the future resets the stream.
     pub(super) async fn ask(&self, slot: Slot, pool: &Pool) -> bool {
+        let head = |path| head(path, pool.scheme(), pool.authority());
         let asked = async {
             match &self.question {
-                Question::Http(path) => ask_http(slot, head(path.clone(), pool.scheme(), pool.authority())?).await,
+                Question::Http(path) => ask_http(slot, head(path.clone())?).await,
                 Question::Grpc(service) => {
                     let path = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
-                    ask_grpc(slot, head(path, pool.scheme(), pool.authority())?, service).await
+                    ask_grpc(slot, head(path)?, service).await
                 }
             }
         };

@@ -4,8 +4,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
 use super::Pool;
 use super::confirm::Confirm;
 use super::lane::{Lane, Stage};
@@ -59,7 +57,7 @@ pub(super) async fn over(lane: &Lane, silent: &mut Silent) -> Ended {
 /// than the pool's drain timeout.
 pub(super) async fn drain(pool: Arc<Pool>, lane: Arc<Lane>, silent: Silent) {
     lane.close();
-    let timeout: Instant = clock::now() + pool.settings.drain_timeout;
+    let timeout = clock::now() + pool.settings.drain_timeout;
     let death = tokio::select! {
         _ = lane.gauge().reached(Stage::Closed) => return,
         // The last handle on the sender goes, and with it hyper closes the connection in good order.
