@@ -13,7 +13,7 @@ use hyper::client::conn::http1;
 use hyper::client::conn::http2::{self, Connection, SendRequest};
 use hyper::rt::{Executor, Read, Write};
 
-use super::lane::{Gauge, Stage};
+use super::gauge::{Gauge, Stage};
 use crate::client::call::Outbound;
 use crate::connection::KillSwitch;
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::Pool;
 use super::confirm::Confirm;
-use super::lane::{Lane, Stage};
+use super::gauge::Stage;
+use super::lane::Lane;
 use super::watchdog::silence;
 use crate::health::Reason;
 use crate::{PeerDead, clock};

@@ -8,7 +8,8 @@ use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 
-use super::lane::{Gauge, Stage, Unanswered};
+use super::gauge::{Gauge, Stage};
+use super::lane::Unanswered;
 use crate::client::call::Outbound;
 
 /// How long a connection may take to be done with the request before. Most are at once; one whose server answered before

@@ -8,87 +8,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::exchange::exchange;
+use super::gauge::{Gauge, Stage};
 use super::outlier::{Tally, is_failure};
-use super::queue::Queue;
 use super::stopwatch::Stopwatch;
 use crate::client::Error;
 use crate::client::call::Outbound;
-use crate::client::policy::{Average, Load};
+use crate::client::policy::Load;
 use crate::connection::ConnectionHandle;
-
-/// How far a connection has come. Only ever goes forward.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stage {
-    /// The peer's SETTINGS have not come: how many streams it takes is not known.
-    Opening,
-    /// Takes calls.
-    Open,
-    /// Takes no new calls (GOAWAY, or an error); what is in flight may still end well.
-    Closing,
-    /// Over.
-    Closed,
-}
-
-/// What the connection's driver tells the pool.
-#[derive(Debug)]
-pub(crate) struct Gauge {
-    load: Arc<Load>,
-    open: AtomicBool,
-    stage: watch::Sender<Stage>,
-    queue: Arc<Queue>,
-}
-
-impl Gauge {
-    /// `average`: of the time its peer takes to answer, where somebody wants to know it.
-    pub(crate) fn new(queue: Arc<Queue>, average: Option<Average>) -> Self {
-        Self {
-            load: Arc::new(Load::closed(average)),
-            open: AtomicBool::new(true),
-            stage: watch::Sender::new(Stage::Opening),
-            queue,
-        }
-    }
-
-    /// The peer takes `limit` streams at once; 0 until its SETTINGS came.
-    pub(crate) fn limit(&self, limit: usize) {
-        let before = self.load.limit();
-        if before == limit {
-            return;
-        }
-        self.load.set_limit(limit);
-        self.reach(Stage::Open);
-        if limit > before {
-            self.queue.many_free();
-        }
-    }
-
-    /// Goes on to `stage`, never back.
-    pub(crate) fn reach(&self, stage: Stage) {
-        if stage >= Stage::Closing {
-            self.open.store(false, Ordering::SeqCst);
-        }
-        self.stage.send_if_modified(|current| {
-            let forward = *current < stage;
-            if forward {
-                *current = stage;
-            }
-            forward
-        });
-    }
-
-    /// Waits until the connection has come to `stage` or beyond, and says where it is. Cancel safe.
-    pub(crate) async fn reached(&self, stage: Stage) -> Stage {
-        let mut stages = self.stage.subscribe();
-        let reached = stages
-            .wait_for(|current| *current >= stage)
-            .await
-            .map(|current| *current);
-        reached.unwrap_or(Stage::Closed)
-    }
-}
 
 /// What hyper sends requests with.
 #[derive(Debug)]
@@ -174,7 +103,7 @@ impl Lane {
     /// Takes back a sender that was lent, unless the lane was closed meanwhile.
     fn restore(&self, sender: Option<http1::SendRequest<Outbound>>) {
         let mut place = self.sender();
-        if self.gauge.open.load(Ordering::SeqCst) {
+        if self.gauge.is_open() {
             *place = sender.map(Sender::Http1);
         }
     }
@@ -182,7 +111,7 @@ impl Lane {
     /// Whether it takes calls, now or once one of those it carries has ended.
     pub(crate) fn is_open(&self) -> bool {
         // The kill switch is thrown by the feed, a moment before the endpoint's task takes the lane out of rotation.
-        self.gauge.open.load(Ordering::SeqCst) && !self.handle.kill_switch().is_killed()
+        self.gauge.is_open() && !self.handle.kill_switch().is_killed()
     }
 
     /// The connection below, for looking at it and ending it.
@@ -219,12 +148,12 @@ impl Lane {
     }
 
     pub(crate) fn in_flight(&self) -> usize {
-        self.gauge.load.in_flight()
+        self.gauge.load().in_flight()
     }
 
     /// What it carries, for policies.
     pub(crate) fn load(&self) -> &Arc<Load> {
-        &self.gauge.load
+        self.gauge.load()
     }
 }
 
@@ -259,7 +188,7 @@ impl Slot {
         if !lane.is_open() {
             return None;
         }
-        lane.gauge.load.begin().map(|before| {
+        lane.gauge.load().begin().map(|before| {
             if before == 0 {
                 lane.busy.notify_one();
             }
@@ -336,10 +265,10 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if self.0.gauge.load.end() == 0 && !self.0.gauge.open.load(Ordering::SeqCst) {
+        if self.0.gauge.load().end() == 0 && !self.0.gauge.is_open() {
             self.0.idle.notify_one();
         }
-        self.0.gauge.queue.one_free();
+        self.0.gauge.one_free();
     }
 }
 
@@ -354,6 +283,7 @@ mod tests {
 
     use super::*;
     use crate::client::pool::driver::{self, Driver};
+    use crate::client::pool::queue::Queue;
     use crate::connection::{DialOptions, GuardedTcp, dial};
     use crate::{Feed, PeerDead, Reason, clock};
 

@@ -12,6 +12,7 @@ mod ending;
 mod endpoint;
 mod exchange;
 mod extras;
+mod gauge;
 mod handshakes;
 mod judge;
 mod lane;

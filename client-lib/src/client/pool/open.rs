@@ -7,7 +7,8 @@ use std::sync::Arc;
 use hyper::rt::{Read, Write};
 
 use super::confirm::cause_of;
-use super::lane::{Gauge, Lane, Sender, Stage};
+use super::gauge::{Gauge, Stage};
+use super::lane::{Lane, Sender};
 use super::outlier::Tally;
 use super::protocol::{Protocol, Spoken};
 #[cfg(feature = "tls")]

@@ -1,0 +1,95 @@
+//! What a connection's driver tells the pool: how far it has come, and how many streams its peer takes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::watch;
+
+use super::queue::Queue;
+use crate::client::policy::{Average, Load};
+
+/// How far a connection has come. Only ever goes forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// The peer's SETTINGS have not come: how many streams it takes is not known.
+    Opening,
+    /// Takes calls.
+    Open,
+    /// Takes no new calls (GOAWAY, or an error); what is in flight may still end well.
+    Closing,
+    /// Over.
+    Closed,
+}
+
+/// What the connection's driver tells the pool.
+#[derive(Debug)]
+pub(crate) struct Gauge {
+    load: Arc<Load>,
+    open: AtomicBool,
+    stage: watch::Sender<Stage>,
+    queue: Arc<Queue>,
+}
+
+impl Gauge {
+    /// `average`: of the time its peer takes to answer, where somebody wants to know it.
+    pub(crate) fn new(queue: Arc<Queue>, average: Option<Average>) -> Self {
+        Self {
+            load: Arc::new(Load::closed(average)),
+            open: AtomicBool::new(true),
+            stage: watch::Sender::new(Stage::Opening),
+            queue,
+        }
+    }
+
+    /// The peer takes `limit` streams at once; 0 until its SETTINGS came.
+    pub(crate) fn limit(&self, limit: usize) {
+        let before = self.load.limit();
+        if before == limit {
+            return;
+        }
+        self.load.set_limit(limit);
+        self.reach(Stage::Open);
+        if limit > before {
+            self.queue.many_free();
+        }
+    }
+
+    /// What the connection carries, for policies.
+    pub(super) fn load(&self) -> &Arc<Load> {
+        &self.load
+    }
+
+    /// Whether it takes new calls.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    /// A stream ended: somebody may wait for it.
+    pub(super) fn one_free(&self) {
+        self.queue.one_free();
+    }
+
+    /// Goes on to `stage`, never back.
+    pub(crate) fn reach(&self, stage: Stage) {
+        if stage >= Stage::Closing {
+            self.open.store(false, Ordering::SeqCst);
+        }
+        self.stage.send_if_modified(|current| {
+            let forward = *current < stage;
+            if forward {
+                *current = stage;
+            }
+            forward
+        });
+    }
+
+    /// Waits until the connection has come to `stage` or beyond, and says where it is. Cancel safe.
+    pub(crate) async fn reached(&self, stage: Stage) -> Stage {
+        let mut stages = self.stage.subscribe();
+        let reached = stages
+            .wait_for(|current| *current >= stage)
+            .await
+            .map(|current| *current);
+        reached.unwrap_or(Stage::Closed)
+    }
+}
