@@ -1,7 +1,8 @@
 //! How a gRPC caller hears of a failure: a response of trailers only, or trailers in place of a cut body. Pure.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Display, Write as _};
 
+use bytes::{BufMut as _, Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Response};
 
@@ -32,24 +33,34 @@ pub(crate) fn unavailable(error: &Error) -> Response<Body> {
 pub(crate) fn status(error: &Error) -> HeaderMap {
     let mut trailers = HeaderMap::with_capacity(3);
     trailers.insert("grpc-status", UNAVAILABLE);
-    if let Ok(message) = HeaderValue::from_str(&percent_encoded(&error.to_string())) {
+    if let Ok(message) = HeaderValue::from_maybe_shared(percent_encoded(error)) {
         trailers.insert("grpc-message", message);
     }
     trailers
 }
 
+/// Most messages are shorter, bytes.
+const MESSAGE: usize = 160;
+
+fn percent_encoded(message: impl Display) -> Bytes {
+    let mut encoded = PercentEncoded(BytesMut::with_capacity(MESSAGE));
+    let _ = write!(encoded, "{message}");
+    encoded.0.freeze()
+}
+
 /// The encoding of `grpc-message`: space to tilde but for `%` as they are, every other byte as `%XX`.
-fn percent_encoded(message: &str) -> String {
-    let mut encoded = String::with_capacity(message.len());
-    for byte in message.bytes() {
-        match byte {
-            b' '..=b'~' if byte != b'%' => encoded.push(char::from(byte)),
-            _ => {
-                let _ = write!(encoded, "%{byte:02X}");
+struct PercentEncoded(BytesMut);
+
+impl fmt::Write for PercentEncoded {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        for byte in part.bytes() {
+            match byte {
+                b' '..=b'~' if byte != b'%' => self.0.put_u8(byte),
+                _ => write!(self.0, "%{byte:02X}")?,
             }
         }
+        Ok(())
     }
-    encoded
 }
 
 #[cfg(test)]
