@@ -254,4 +254,18 @@ mod tests {
         assert_eq!(payload.failure().unwrap().to_string(), "the disk is gone");
         assert!(!payload.replayable());
     }
+
+    #[tokio::test]
+    async fn a_body_that_panics_fails_alone() {
+        let (chunks, stream) = tokio::sync::mpsc::unbounded_channel::<()>();
+        let body = StreamBody::new(futures_util::stream::unfold(stream, |mut stream| async move {
+            let () = stream.recv().await.expect("as a caller's code may fail");
+            Some((Ok::<Frame<Bytes>, BoxError>(Frame::data(Bytes::new())), stream))
+        }));
+        let payload = Payload::gather(body).await.unwrap();
+        let mut attempt = payload.attempt();
+        drop(chunks);
+        assert!(attempt.frame().await.unwrap().is_err());
+        assert_eq!(payload.failure().unwrap().to_string(), "the request body panicked");
+    }
 }

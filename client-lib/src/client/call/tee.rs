@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::error::Error as StdError;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -61,6 +62,11 @@ pub(crate) struct Turn {
 #[derive(Debug, thiserror::Error)]
 #[error("the call moved to another endpoint")]
 struct Superseded;
+
+/// A caller's body panicked.
+#[derive(Debug, thiserror::Error)]
+#[error("the request body panicked")]
+struct Panicked;
 
 impl Tee {
     /// `frames` were already read from `source`; `hint` was the size before.
@@ -122,6 +128,12 @@ impl State {
     }
 }
 
+/// Reads the caller's body. Its panic becomes its error: other calls share the task it runs in.
+fn poll_caught(source: &mut Source, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    let frame = catch_unwind(AssertUnwindSafe(|| source.as_mut().poll_frame(cx)));
+    frame.unwrap_or_else(|_| Poll::Ready(Some(Err(Box::new(Panicked)))))
+}
+
 impl Turn {
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut guard = self.tee.lock();
@@ -145,7 +157,7 @@ impl Turn {
         if state.ended {
             return Poll::Ready(None);
         }
-        let Some(frame) = ready!(state.source.as_mut().poll_frame(cx)) else {
+        let Some(frame) = ready!(poll_caught(&mut state.source, cx)) else {
             state.ended = true;
             return Poll::Ready(None);
         };
