@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 
 use super::grpc;
 use crate::client::Error;
-use crate::client::pool::Slot;
+use crate::client::pool::{Severance, Slot};
 
 /// A response body of [`Client`](crate::Client).
 ///
@@ -25,6 +25,7 @@ pub struct Body(Option<Box<Live>>);
 struct Live {
     incoming: Incoming,
     slot: Slot,
+    severance: Severance,
     /// Failures become trailers.
     grpc: bool,
     /// The protocol promises trailers and none came so far.
@@ -52,6 +53,7 @@ impl Body {
             Self(Some(Box::new(Live {
                 incoming,
                 slot,
+                severance: Severance::default(),
                 grpc,
                 trailers_due: grpc && grpc::is_grpc(head) && !head.contains_key("grpc-status"),
                 remaining: if bodyless { None } else { length },
@@ -88,7 +90,16 @@ impl HttpBody for Body {
         let Some(live) = &mut self.0 else {
             return Poll::Ready(None);
         };
-        let last = match ready!(Pin::new(&mut live.incoming).poll_frame(cx)) {
+        let frame = match Pin::new(&mut live.incoming).poll_frame(cx) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                ready!(live.slot.poll_severed(&mut live.severance, cx));
+                let last = live.failure(live.slot.failed(None));
+                self.0 = None;
+                return Poll::Ready(Some(last));
+            }
+        };
+        let last = match frame {
             Some(Ok(frame)) => {
                 if let (Some(data), Some(remaining)) = (frame.data_ref(), &mut live.remaining) {
                     *remaining = remaining.saturating_sub(data.remaining() as u64);

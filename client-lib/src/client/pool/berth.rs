@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::lane::{Lane, Slot};
+use super::lane::Lane;
+use super::slot::Slot;
 use crate::client::policy::Loads;
 
 /// The connections of one endpoint that take calls. Never none; most often one.

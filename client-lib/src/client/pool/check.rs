@@ -11,7 +11,7 @@ use http_body::Body as _;
 use prost::Message;
 
 use super::Pool;
-use super::lane::Slot;
+use super::slot::Slot;
 use crate::client::call::{Body, Outbound, complete};
 
 /// More than this of an answer is not read.

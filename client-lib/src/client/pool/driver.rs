@@ -1,66 +1,55 @@
-//! One task drives a connection: hyper's dispatcher and its connection task, joined.
+//! One task drives a connection: hyper's dispatcher, its connection task, and what waits for each response, joined.
 //!
-//! With stock spawning the two run on different threads. A drain's first GOAWAY can then arrive between hyper's sending
+//! With stock spawning the first two run on different threads. A drain's first GOAWAY can then arrive between hyper's sending
 //! a request and its asking whether the connection still stands, and the request is told "never processed" although it
 //! is on the wire. In one task nothing comes between the two, so a GOAWAY can be believed.
+//!
+//! The futures that wait for a response head, one a request, are short: it goes to the caller as it comes. In tasks of
+//! their own each response wakes two tasks, one after the other; here it wakes its caller's (a tenth of the processor time of a
+//! call). And a death is told to all calls at once, before any of those futures is dropped: see [`Driver`].
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use hyper::client::conn::http1;
 use hyper::client::conn::http2::{self, Connection, SendRequest};
 use hyper::rt::{Executor, Read, Write};
+use tokio::time::{Sleep, sleep};
 
 use super::gauge::{Gauge, Stage};
 use crate::client::call::Outbound;
 use crate::connection::KillSwitch;
 
+/// How long hyper's streams outlive their connection's death at most: callers that hold a response body and do not read
+/// it do not hold them longer.
+const AFTERLIFE: Duration = Duration::from_millis(100);
+
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// An executor that keeps the first future it is given, hyper's connection task, for the [`Driver`]; those after it,
-/// one for each request, are spawned.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct OneTask(Arc<Mutex<Keep>>);
-
-#[derive(Default)]
-enum Keep {
-    #[default]
-    Expecting,
-    Kept(Task),
-    Taken,
-}
-
-impl std::fmt::Debug for Keep {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Expecting => "Expecting",
-            Self::Kept(_) => "Kept",
-            Self::Taken => "Taken",
-        })
-    }
-}
+/// An executor that keeps the futures it is given for the [`Driver`]: first hyper's connection task, then those of each request.
+#[derive(Clone, Default)]
+pub(crate) struct OneTask(Arc<Mutex<Vec<Task>>>);
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for OneTask {
     fn execute(&self, future: F) {
-        let mut keep = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*keep, Keep::Expecting) {
-            *keep = Keep::Kept(Box::pin(future));
-        } else {
-            drop(keep);
-            tokio::spawn(future);
-        }
+        self.lock().push(Box::pin(future));
     }
 }
 
 impl OneTask {
-    fn take(&self) -> Option<Task> {
-        let mut keep = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match std::mem::replace(&mut *keep, Keep::Taken) {
-            Keep::Kept(task) => Some(task),
-            Keep::Expecting | Keep::Taken => None,
-        }
+    fn lock(&self) -> MutexGuard<'_, Vec<Task>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for OneTask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OneTask").field("new", &self.lock().len()).finish()
     }
 }
 
@@ -83,9 +72,13 @@ where
         .initial_max_send_streams(0)
         .handshake(io)
         .await?;
+    let task = executor.lock().pop();
     let driver = Driver {
         connection: Some(connection),
-        task: executor.take(),
+        task,
+        executor,
+        streams: FuturesUnordered::new(),
+        afterlife: None,
         gauge,
         kill,
     };
@@ -117,13 +110,46 @@ where
     Ok((sender, driver))
 }
 
-/// Both halves of an HTTP/2 connection. Completes when the connection is over and every stream of it has ended.
+/// An HTTP/2 connection. Completes when it is over and every stream of it has ended.
+///
+/// Once its kill switch is thrown, what it carries ends in three steps: what was not sent is handed back; all calls hear of the
+/// death; when they are gone, their streams are dropped. hyper by itself would tell one stream of the death after the
+/// other and hold a lock meanwhile, which the calls that end first would wait for.
 #[must_use = "a connection stands still unless it is driven"]
 pub(crate) struct Driver<T: Read + Write + Unpin + Send + 'static> {
     connection: Option<Connection<T, Outbound, OneTask>>,
     task: Option<Task>,
+    executor: OneTask,
+    streams: FuturesUnordered<Task>,
+    /// Of the streams after the connection's death.
+    afterlife: Option<Pin<Box<Sleep>>>,
     gauge: Arc<Gauge>,
     kill: KillSwitch,
+}
+
+impl<T: Read + Write + Unpin + Send + 'static> Driver<T> {
+    /// Completes when nobody needs the streams of the killed connection any more.
+    fn poll_killed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.gauge.shut();
+        // Hands back what was not sent.
+        self.connection = None;
+        self.gauge.reach(Stage::Closed);
+        if self.gauge.load().in_flight() == 0 {
+            return Poll::Ready(());
+        }
+        // A call that ends gives up its stream, and so wakes this task.
+        let afterlife = self.afterlife.get_or_insert_with(|| Box::pin(sleep(AFTERLIFE)));
+        afterlife.as_mut().poll(cx)
+    }
+
+    fn poll_streams(&mut self, cx: &mut Context<'_>) {
+        while !self.executor.lock().is_empty() || !self.streams.is_empty() {
+            self.streams.extend(self.executor.lock().drain(..));
+            if self.streams.poll_next_unpin(cx).is_pending() {
+                return;
+            }
+        }
+    }
 }
 
 impl<T: Read + Write + Unpin + Send + 'static> Future for Driver<T> {
@@ -132,9 +158,7 @@ impl<T: Read + Write + Unpin + Send + 'static> Future for Driver<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         if this.kill.is_killed() {
-            // What is still queued has not been sent and is handed back, not failed with the rest.
-            this.gauge.reach(Stage::Closing);
-            this.connection = None;
+            return this.poll_killed(cx);
         }
         if let Some(connection) = &mut this.connection
             && let Poll::Ready(ended) = Pin::new(connection).poll(cx)
@@ -151,10 +175,11 @@ impl<T: Read + Write + Unpin + Send + 'static> Future for Driver<T> {
         {
             this.task = None;
         }
+        this.poll_streams(cx);
         if let Some(connection) = &this.connection {
             this.gauge.limit(connection.current_max_send_streams());
         }
-        if this.connection.is_none() && this.task.is_none() {
+        if this.connection.is_none() && this.task.is_none() && this.streams.is_empty() {
             Poll::Ready(())
         } else {
             Poll::Pending
@@ -164,6 +189,7 @@ impl<T: Read + Write + Unpin + Send + 'static> Future for Driver<T> {
 
 impl<T: Read + Write + Unpin + Send + 'static> Drop for Driver<T> {
     fn drop(&mut self) {
+        self.connection = None;
         self.gauge.reach(Stage::Closed);
     }
 }

@@ -8,8 +8,8 @@ use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 
-use super::gauge::{Gauge, Stage};
-use super::lane::Unanswered;
+use super::gauge::Gauge;
+use super::slot::Unanswered;
 use crate::client::call::Outbound;
 
 /// How long a connection may take to be done with the request before. Most are at once; one whose server answered before
@@ -37,7 +37,7 @@ pub(super) async fn exchange(
         biased;
         answer = &mut answer => answer,
         // A request that met the end of the connection is left behind in hyper's channel while the sender lives.
-        _ = gauge.reached(Stage::Closed) => {
+        () = gauge.over() => {
             drop(sender);
             return Ok((answer.await?, None));
         }

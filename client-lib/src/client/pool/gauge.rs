@@ -1,9 +1,11 @@
 //! What a connection's driver tells the pool: how far it has come, and how many streams its peer takes.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::watch;
+use tokio::sync::futures::OwnedNotified;
+use tokio::sync::{Notify, watch};
 
 use super::queue::Queue;
 use crate::client::policy::{Average, Load};
@@ -27,6 +29,9 @@ pub(crate) struct Gauge {
     load: Arc<Load>,
     open: AtomicBool,
     stage: watch::Sender<Stage>,
+    /// For calls, of which there are thousands: they are woken only by the last stage.
+    over: AtomicBool,
+    ended: Arc<Notify>,
     queue: Arc<Queue>,
 }
 
@@ -37,6 +42,8 @@ impl Gauge {
             load: Arc::new(Load::closed(average)),
             open: AtomicBool::new(true),
             stage: watch::Sender::new(Stage::Opening),
+            over: AtomicBool::new(false),
+            ended: Arc::default(),
             queue,
         }
     }
@@ -69,10 +76,15 @@ impl Gauge {
         self.queue.one_free();
     }
 
+    /// Takes no new calls from now on.
+    pub(super) fn shut(&self) {
+        self.open.store(false, Ordering::SeqCst);
+    }
+
     /// Goes on to `stage`, never back.
     pub(crate) fn reach(&self, stage: Stage) {
         if stage >= Stage::Closing {
-            self.open.store(false, Ordering::SeqCst);
+            self.shut();
         }
         self.stage.send_if_modified(|current| {
             let forward = *current < stage;
@@ -81,6 +93,24 @@ impl Gauge {
             }
             forward
         });
+        if stage == Stage::Closed && !self.over.swap(true, Ordering::SeqCst) {
+            self.ended.notify_waiters();
+        }
+    }
+
+    /// Waits until the connection is over: the last [`Stage`], without a look at those before. Cancel safe.
+    pub(super) async fn over(&self) {
+        let mut ended = std::pin::pin!(self.ended.notified());
+        if !ended.as_mut().enable() && !self.over.load(Ordering::SeqCst) {
+            ended.await;
+        }
+    }
+
+    /// [`over`](Self::over) for who keeps it from one poll to the next; `None` once the connection is over.
+    pub(super) fn over_owned(&self) -> Option<Pin<Box<OwnedNotified>>> {
+        let mut ended = Box::pin(self.ended.clone().notified_owned());
+        let over = ended.as_mut().enable() || self.over.load(Ordering::SeqCst);
+        (!over).then_some(ended)
     }
 
     /// Waits until the connection has come to `stage` or beyond, and says where it is. Cancel safe.

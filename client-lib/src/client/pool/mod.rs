@@ -24,6 +24,7 @@ mod queue;
 mod redial;
 mod roster;
 mod rotation;
+mod slot;
 mod slumber;
 mod stopwatch;
 mod subset;
@@ -42,11 +43,11 @@ use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
 pub use check::HealthCheck;
-pub(crate) use lane::{Slot, Unanswered};
 pub(crate) use members::govern;
 pub(crate) use open::Speech;
 pub use outlier::OutlierDetection;
 pub use protocol::Protocol;
+pub(crate) use slot::{Severance, Slot, Unanswered};
 pub use subset::Subset;
 #[cfg(feature = "tls")]
 pub(crate) use tls::Tls;

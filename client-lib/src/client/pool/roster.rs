@@ -8,10 +8,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::berth::{Berth, Growth};
-use super::lane::{Lane, Slot};
+use super::lane::Lane;
 use super::open::Failure;
 use super::outlier::Tally;
 use super::rotation::{Connected, Rotation, Standing};
+use super::slot::Slot;
 use super::{Pool, Trouble};
 use crate::client::event::{Cause, EndpointEvent, EndpointStatus, Phase};
 use crate::client::policy::Policy;
