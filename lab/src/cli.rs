@@ -1,13 +1,17 @@
 //! The command line: the scenarios for people, and the roles of the lab's own processes.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use clap::{Args as _, CommandFactory as _, FromArgMatches as _};
 
 use crate::bench::{BenchSettings, RoleArgs, Suite, client, monitor};
 use crate::dns::DnsArgs;
 use crate::latency::{DeathsArgs, LatencySettings, PeerArgs};
 use crate::pod::PodArgs;
 use crate::run::{Settings, beside_this_binary};
+use crate::scenario::{self, Scenario, builtin, builtins};
 use crate::workload::{ClientArgs, ClientKind};
 
 /// Pods of every run, as in the article.
@@ -26,15 +30,41 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// What the lab can do.
+/// What was asked for: a scenario, each of which is a command, or one of the other commands.
+#[derive(Debug)]
+pub enum Asked {
+    /// A scenario that comes with the lab, and how it is run.
+    Scenario(Scenario, LabArgs),
+    /// Another command.
+    Other(Command),
+}
+
+impl Asked {
+    /// What `arguments` ask for; the first is the program's name.
+    ///
+    /// # Errors
+    /// clap's: what is wrong with them, or the help that was asked for.
+    pub fn parse(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
+        let scenarios = builtins().iter().map(|scenario| {
+            let command = LabArgs::augment_args(clap::Command::new(scenario.name.as_str()));
+            command.about(scenario.summary.as_str()).display_order(0)
+        });
+        let command = Cli::command().subcommands(scenarios);
+        let matches = command.try_get_matches_from(arguments)?;
+        if let Some((name, matches)) = matches.subcommand()
+            && let Some(scenario) = builtin(name)
+        {
+            return Ok(Self::Scenario(scenario.clone(), LabArgs::from_arg_matches(matches)?));
+        }
+        Ok(Self::Other(Cli::from_arg_matches(&matches)?.command))
+    }
+}
+
+/// What the lab can do beside its scenarios.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Nothing happens: what the other scenarios are compared with.
-    Steady(LabArgs),
-    /// 1 s after the start a pod is SIGKILLed; 0.2 s it refuses, then it is silent, after 20 s unreachable.
-    Kill(LabArgs),
-    /// 1 s after the start a pod vanishes in silence, with calls in flight.
-    Blackhole(LabArgs),
+    /// A scenario of your own, read from a file like those in `lab/scenarios`.
+    Run(RunArgs),
     /// Isolated deaths without load: how long from the kernel's event to the client.
     Latency(LatencyArgs),
     /// Kill and blackhole for every client, side by side, and what they show in one sentence.
@@ -109,6 +139,17 @@ impl<P: Suite> BenchArgs<P> {
             monitor: self.monitor.clone().map_or_else(beside_this_binary, Ok)?,
         })
     }
+}
+
+/// A scenario that does not come with the lab.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RunArgs {
+    /// Its file.
+    #[arg(value_name = "FILE", value_parser = |path: &str| scenario::load(path.as_ref()))]
+    pub scenario: Scenario,
+    /// How it is run.
+    #[command(flatten)]
+    pub args: LabArgs,
 }
 
 /// What is the same for every scenario.
@@ -214,22 +255,18 @@ impl LabArgs {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
     use super::*;
 
-    fn parsed(arguments: &[&str]) -> Result<Cli, String> {
-        Cli::try_parse_from([&["obit-lab"], arguments].concat()).map_err(|error| error.to_string())
+    fn parsed(arguments: &[&str]) -> Result<Asked, String> {
+        Asked::parse([&["obit-lab"], arguments].concat()).map_err(|error| error.to_string())
     }
 
     #[test]
     fn the_article_s_workload_is_the_default() {
-        let Ok(Cli {
-            command: Command::Kill(args),
-        }) = parsed(&["kill"])
-        else {
+        let Ok(Asked::Scenario(kill, args)) = parsed(&["kill"]) else {
             panic!("kill is a command")
         };
+        assert_eq!(kill.name, "kill");
         assert_eq!(
             (args.concurrency, args.requests, args.clients()),
             (500, 300, ClientKind::ALL.to_vec())
@@ -241,9 +278,8 @@ mod tests {
 
     #[test]
     fn clients_are_measured_once_in_the_order_given() {
-        let Ok(Cli {
-            command: Command::Steady(args),
-        }) = parsed(&["steady", "--client", "tonic", "--client", "obit", "--client", "tonic"])
+        let Ok(Asked::Scenario(_, args)) =
+            parsed(&["steady", "--client", "tonic", "--client", "obit", "--client", "tonic"])
         else {
             panic!("steady is a command")
         };
@@ -274,12 +310,24 @@ mod tests {
     fn latency_is_measured_of_obit_alone() {
         let error = parsed(&["latency", "--client", "tonic"]).unwrap_err();
         assert!(error.contains("'tonic'") && error.contains("only obit"), "{error}");
-        let Ok(Cli {
-            command: Command::Latency(args),
-        }) = parsed(&["latency", "--client", "obit"])
-        else {
+        let Ok(Asked::Other(Command::Latency(args))) = parsed(&["latency", "--client", "obit"]) else {
             panic!("latency is a command")
         };
         assert_eq!(args.trials, 1_000);
+    }
+
+    #[test]
+    fn a_scenario_s_file_is_read_and_its_faults_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mine.toml");
+        let path = file.to_str().unwrap();
+        std::fs::write(&file, "summary = \"x\"\n").unwrap();
+        let Ok(Asked::Other(Command::Run(mine))) = parsed(&["run", path, "--seed", "3"]) else {
+            panic!("run is a command")
+        };
+        assert_eq!((mine.scenario.name.as_str(), mine.args.seed), ("mine", Some(3)));
+        std::fs::write(&file, "summary = \"x\"\nfast = true\n").unwrap();
+        let error = parsed(&["run", path]).unwrap_err();
+        assert!(error.contains("mine.toml") && error.contains("`fast`"), "{error}");
     }
 }

@@ -3,17 +3,28 @@
 use std::future::Future;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use obit_lab::cli::{BenchCommand, Cli, Command};
-use obit_lab::scenario::{BLACKHOLE, KILL, STEADY};
+use obit_lab::cli::{Asked, BenchCommand, Command, RunArgs};
 use obit_lab::{bench, dns, latency, pod, session, workload};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Steady(args) => lab(session::scenario(&STEADY, &args)),
-        Command::Kill(args) => lab(session::scenario(&KILL, &args)),
-        Command::Blackhole(args) => lab(session::scenario(&BLACKHOLE, &args)),
+    let asked = Asked::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let result = match asked {
+        Asked::Scenario(scenario, args) => lab(session::scenario(&scenario, &args)),
+        Asked::Other(command) => other(command),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("obit-lab: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn other(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Run(RunArgs { scenario, args }) => lab(session::scenario(&scenario, &args)),
         Command::Demo(args) => lab(session::demo(&args)),
         Command::Latency(args) => lab(session::latency(&args)),
         Command::Bench(BenchCommand::Monitor(args)) => lab(session::bench(&args)),
@@ -24,13 +35,6 @@ fn main() -> ExitCode {
         Command::Peer(args) => latency::run_peer(&args),
         Command::Deaths(args) => latency::run_deaths(&args),
         Command::Role(args) => bench::run_role(&args),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("obit-lab: {error:#}");
-            ExitCode::FAILURE
-        }
     }
 }
 

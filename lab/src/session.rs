@@ -10,7 +10,7 @@ use crate::latency;
 use crate::net::{require_root, require_tools, sweep};
 use crate::report::{Compared, Line, sentence, table};
 use crate::run::{Refusal, Run, Settings, run};
-use crate::scenario::{BLACKHOLE, KILL, STEADY, Scenario};
+use crate::scenario::{Scenario, builtin};
 use crate::workload::ClientKind;
 
 /// How often a run is made before a busy machine ends the invocation.
@@ -20,7 +20,7 @@ const ATTEMPTS: usize = 3;
 ///
 /// # Errors
 /// When the lab cannot be built or a run is refused.
-pub async fn scenario(scenario: &'static Scenario, args: &LabArgs) -> anyhow::Result<()> {
+pub async fn scenario(scenario: &Scenario, args: &LabArgs) -> anyhow::Result<()> {
     let settings = prepare(args)?;
     let mut runs = Vec::new();
     for client in args.clients() {
@@ -46,11 +46,12 @@ pub async fn scenario(scenario: &'static Scenario, args: &LabArgs) -> anyhow::Re
 /// As [`scenario`].
 pub async fn demo(args: &LabArgs) -> anyhow::Result<()> {
     let settings = prepare(args)?;
+    let shown = [known("kill")?, known("blackhole")?];
     let mut runs = Vec::new();
     for client in args.clients() {
-        runs.extend(compare(&[&KILL, &BLACKHOLE], client, &settings).await?);
+        runs.extend(compare(&shown, client, &settings).await?);
     }
-    for scenario in [&KILL, &BLACKHOLE] {
+    for scenario in shown {
         let runs: Vec<_> = runs
             .iter()
             .filter(|compared| compared.run.scenario == scenario.name)
@@ -135,6 +136,11 @@ pub async fn bench<P: Suite>(args: &BenchArgs<P>) -> anyhow::Result<()> {
     ended
 }
 
+/// A scenario that comes with the lab.
+fn known(name: &str) -> anyhow::Result<&'static Scenario> {
+    builtin(name).with_context(|| format!("there is no scenario {name:?}"))
+}
+
 /// Checks what the lab needs and removes what dead labs left.
 fn ground() -> anyhow::Result<()> {
     require_root()?;
@@ -166,15 +172,10 @@ fn prepare(args: &LabArgs) -> anyhow::Result<Settings> {
 
 /// The client's own steady run, then each of `scenarios`, then the steady run again: a machine that slows down or speeds up
 /// meanwhile is in the mean of the two as it is in the scenarios between them.
-async fn compare(
-    scenarios: &[&'static Scenario],
-    client: ClientKind,
-    settings: &Settings,
-) -> anyhow::Result<Vec<Compared>> {
-    let before = observed(&STEADY, client, settings).await?;
-    if let [only] = scenarios
-        && **only == STEADY
-    {
+async fn compare(scenarios: &[&Scenario], client: ClientKind, settings: &Settings) -> anyhow::Result<Vec<Compared>> {
+    let steady = known("steady")?;
+    let before = observed(steady, client, settings).await?;
+    if *scenarios == [steady] {
         let steady_ns = Some(before.figures.elapsed_ns);
         return Ok(vec![Compared { run: before, steady_ns }]);
     }
@@ -182,13 +183,13 @@ async fn compare(
     for scenario in scenarios {
         runs.push(observed(scenario, client, settings).await?);
     }
-    let after = observed(&STEADY, client, settings).await?;
+    let after = observed(steady, client, settings).await?;
     let steady_ns = Some(before.figures.elapsed_ns.midpoint(after.figures.elapsed_ns));
     Ok(runs.into_iter().map(|run| Compared { run, steady_ns }).collect())
 }
 
 /// One recorded run. One that was refused because the machine was too busy for it is made again, and said to be.
-async fn observed(scenario: &'static Scenario, client: ClientKind, settings: &Settings) -> anyhow::Result<Run> {
+async fn observed(scenario: &Scenario, client: ClientKind, settings: &Settings) -> anyhow::Result<Run> {
     for _ in 1..ATTEMPTS {
         match attempt(scenario, client, settings).await {
             Err(error) if error.downcast_ref().is_some_and(Refusal::is_chance) => {
@@ -201,7 +202,7 @@ async fn observed(scenario: &'static Scenario, client: ClientKind, settings: &Se
 }
 
 /// One run, with its progress on standard error.
-async fn attempt(scenario: &'static Scenario, client: ClientKind, settings: &Settings) -> anyhow::Result<Run> {
+async fn attempt(scenario: &Scenario, client: ClientKind, settings: &Settings) -> anyhow::Result<Run> {
     eprint!("{} {} ... ", client.name(), scenario.name);
     let run = run(scenario, client, settings)
         .await

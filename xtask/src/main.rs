@@ -49,7 +49,7 @@ enum Task {
         #[arg(long = "kernel", value_name = "VERSION")]
         kernels: Vec<kernels::Release>,
     },
-    /// Runs one scenario of the lab: steady, kill, blackhole, latency (needs root)
+    /// Runs one scenario of the lab: what becomes of calls when pods die (needs root)
     #[command(disable_help_flag = true)]
     Lab {
         /// Handed to the lab as they are; `cargo xtask lab --help` lists them

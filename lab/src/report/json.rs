@@ -68,7 +68,7 @@ impl Line {
         let figures = &run.figures;
         let latency = (figures.latency.count > 0).then_some(figures.latency);
         Self {
-            scenario: run.scenario.into(),
+            scenario: run.scenario.as_str().into(),
             client: run.client.name().into(),
             elapsed_ms: ms(figures.elapsed_ns),
             success: figures.success,

@@ -13,7 +13,7 @@ pub use text::{Compared, table};
 #[cfg(test)]
 fn sample() -> crate::run::Run {
     crate::run::Run {
-        scenario: "kill",
+        scenario: "kill".into(),
         client: crate::workload::ClientKind::Obit,
         asked: 150_000,
         figures: Figures {

@@ -16,10 +16,11 @@ pub fn sentence(runs: &[Compared]) -> String {
 
 fn clause(Compared { run, steady_ns }: &Compared) -> String {
     let figures = &run.figures;
-    let what = match run.scenario {
+    let what = match run.scenario.as_str() {
         "kill" => "a killed pod",
         "blackhole" => "a pod that vanished in silence",
-        _ => "no death",
+        "steady" => "no death",
+        _ => "its scenario",
     };
     let cost = match (figures.fail, figures.hung) {
         (0, _) => "cost no call".to_owned(),
@@ -57,7 +58,7 @@ mod tests {
         let mut clean = sample();
         (clean.figures.fail, clean.figures.hung) = (0, 0);
         let mut hanging = sample();
-        (hanging.client, hanging.scenario) = (crate::workload::ClientKind::Tonic, "blackhole");
+        (hanging.client, hanging.scenario) = (crate::workload::ClientKind::Tonic, "blackhole".into());
         (hanging.figures.fail, hanging.figures.hung, hanging.evicted_after_ns) = (500, 500, None);
         let text = sentence(&[
             Compared {

@@ -41,7 +41,7 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
     /// The scenario's name.
-    pub scenario: &'static str,
+    pub scenario: String,
     /// The client.
     pub client: ClientKind,
     /// Calls asked for.

@@ -39,7 +39,7 @@ struct Stage {
 ///
 /// # Cancel safety
 /// Dropping the future kills its processes and deletes its namespaces.
-pub async fn run(scenario: &'static Scenario, client: ClientKind, settings: &Settings) -> anyhow::Result<Run> {
+pub async fn run(scenario: &Scenario, client: ClientKind, settings: &Settings) -> anyhow::Result<Run> {
     let mut stage = Stage::set(client, settings).await?;
     let number = fastrand::Rng::with_seed(settings.seed).usize(..settings.pods);
     stage.client.tell("go").await?;
@@ -133,7 +133,7 @@ impl Stage {
     /// Reads what everyone left, checks it, and derives the figures.
     fn report(
         mut self,
-        scenario: &'static Scenario,
+        scenario: &Scenario,
         client: ClientKind,
         number: usize,
         record: Record,
@@ -169,7 +169,7 @@ impl Stage {
         let victim = SocketAddr::from((self.topology.pods[number].address, PORT));
         let evicted_ns = death.and_then(|death| result.observations.evicted_ns(victim, death.from_ns));
         Ok(Run {
-            scenario: scenario.name,
+            scenario: scenario.name.clone(),
             client,
             asked,
             figures: Figures::of(&calls, result.start_ns, &names, &result.classes),

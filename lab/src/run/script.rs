@@ -1,4 +1,4 @@
-//! Carries out a scenario's steps at their times and notes when each really happened.
+//! Carries out a scenario's events at their times and notes when each really happened.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::dns::TTL_SECONDS;
 use crate::net::{Host, Prepared, host_unreachable, silence};
 use crate::scenario::{Action, Scenario};
 
-/// A step as it happened: the action took effect between the two times (`CLOCK_MONOTONIC` nanoseconds).
+/// An event as it happened: the action took effect between the two times (`CLOCK_MONOTONIC` nanoseconds).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Performed {
     /// What was done.
@@ -40,7 +40,7 @@ pub(super) struct Record {
 /// error: the workload's end cancels it.
 ///
 /// # Cancel safety
-/// `record` holds every step that was completed.
+/// `record` holds every event that was completed.
 pub(super) async fn perform(
     scenario: &Scenario,
     victim: Victim<'_>,
@@ -49,14 +49,14 @@ pub(super) async fn perform(
     record: &mut Record,
 ) -> anyhow::Result<std::convert::Infallible> {
     let Victim { host, process } = victim;
-    for step in scenario.steps {
+    for event in &scenario.events {
         // nft waits inside the namespace before its time comes.
-        let prepared = match step.action {
+        let prepared = match event.action {
             Action::Kill => None,
             Action::Silence => Some(Prepared::new(host, silence())?),
             Action::RejectHostUnreachable => Some(Prepared::new(host, host_unreachable())?),
         };
-        let planned_ns = start_ns + nanoseconds(step.at);
+        let planned_ns = start_ns + nanoseconds(event.at);
         sleep_until(planned_ns).await;
         let from_ns = monotonic_ns();
         match prepared {
@@ -67,7 +67,7 @@ pub(super) async fn perform(
             Some(prepared) => prepared.commit().await?,
         }
         record.performed.push(Performed {
-            action: step.action,
+            action: event.action,
             planned_ns,
             from_ns,
             until_ns: monotonic_ns(),

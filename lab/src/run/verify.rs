@@ -207,7 +207,7 @@ fn milliseconds(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{BLACKHOLE, KILL, STEADY};
+    use crate::scenario::{builtin, builtins};
 
     const MS: u64 = 1_000_000;
 
@@ -243,7 +243,7 @@ mod tests {
     /// Judges a sound kill after `spoil` changed it.
     fn judged(spoil: impl FnOnce(&mut Sound)) -> Result<(), Refusal> {
         let mut run = Sound {
-            scenario: &KILL,
+            scenario: builtin("kill").unwrap(),
             asked: 3,
             calls: vec![
                 call(0, 900, Outcome::Answered(1)),
@@ -345,7 +345,7 @@ mod tests {
     #[test]
     fn an_unreachable_network_is_refused_in_every_scenario() {
         let text = "Unavailable: tcp connect error <- Network is unreachable (os error 101)";
-        for scenario in [&STEADY, &KILL, &BLACKHOLE] {
+        for scenario in builtins() {
             let refused = judged(|run| (run.scenario, run.classes) = (scenario, vec![text.into()]));
             assert_eq!(refused, Err(Refusal::Stray(text.into())), "{}", scenario.name);
         }
@@ -370,7 +370,7 @@ mod tests {
         use anyhow::Context as _;
 
         let late = Refusal::Late {
-            action: KILL.steps[0].action,
+            action: Action::Kill,
             late_ms: 700,
         };
         let told = Err::<(), _>(late).context("obit kill").unwrap_err();

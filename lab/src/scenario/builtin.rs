@@ -1,0 +1,80 @@
+//! The scenarios that come with the lab: the files of `lab/scenarios`.
+
+use std::sync::LazyLock;
+
+use super::Scenario;
+
+/// A name and the file's text.
+macro_rules! files {
+    ($($name:literal),* $(,)?) => {
+        [$(($name, include_str!(concat!("../../scenarios/", $name, ".toml")))),*]
+    };
+}
+
+/// In the order in which they are shown: `steady` first, because all others are compared with it.
+const FILES: [(&str, &str); 5] = files!["steady", "kill", "refused", "blackhole", "noroute"];
+
+static SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
+    let read = |(name, text): &(&str, &str)| Scenario::parse(name, text);
+    let scenarios: Result<Vec<_>, _> = FILES.iter().map(read).collect();
+    scenarios.unwrap_or_else(|fault| unreachable!("the tests read every file: {fault}"))
+});
+
+/// Every scenario that comes with the lab.
+#[must_use]
+pub fn builtins() -> &'static [Scenario] {
+    &SCENARIOS
+}
+
+/// The one of that name.
+#[must_use]
+pub fn builtin(name: &str) -> Option<&'static Scenario> {
+    builtins().iter().find(|scenario| scenario.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::scenario::Action;
+
+    #[test]
+    fn every_file_of_the_folder_is_a_scenario() {
+        let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios")).unwrap();
+        let mut files: Vec<_> = folder.map(|file| file.unwrap().file_name()).collect();
+        let mut names: Vec<_> = builtins()
+            .iter()
+            .map(|scenario| std::ffi::OsString::from(format!("{}.toml", scenario.name)))
+            .collect();
+        files.sort_unstable();
+        names.sort_unstable();
+        assert_eq!(files, names);
+    }
+
+    #[test]
+    fn a_killed_pod_refuses_then_is_silent_then_unreachable() {
+        let kill = builtin("kill").unwrap();
+        let script: Vec<_> = kill
+            .events
+            .iter()
+            .map(|event| (event.at.as_millis(), event.action))
+            .collect();
+        assert_eq!(
+            script,
+            [
+                (1_000, Action::Kill),
+                (1_200, Action::Silence),
+                (21_000, Action::RejectHostUnreachable)
+            ]
+        );
+        assert_eq!(kill.unreachable_from(), Some(Duration::from_secs(21)));
+    }
+
+    #[test]
+    fn a_blackholed_pod_is_never_killed() {
+        let blackhole = builtin("blackhole").unwrap();
+        assert!(blackhole.events.iter().all(|event| event.action == Action::Silence));
+        assert_eq!(blackhole.unreachable_from(), None);
+    }
+}
