@@ -5,9 +5,11 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
 use anyhow::{Context as _, bail};
+use futures_util::StreamExt as _;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
 
 use crate::net::Host;
 
@@ -25,13 +27,16 @@ pub fn die_with_parent(parent: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Characters of a line; longer ones are an error.
+const LONGEST_LINE: usize = 64 * 1024;
+
 /// A process of the lab, spoken to in lines. Killed when dropped.
 #[derive(Debug)]
 pub struct LabProcess {
     name: String,
     child: Child,
     stdin: ChildStdin,
-    stdout: Lines<BufReader<ChildStdout>>,
+    stdout: FramedRead<ChildStdout, LinesCodec>,
 }
 
 impl LabProcess {
@@ -42,7 +47,7 @@ impl LabProcess {
     /// When the process cannot be started.
     pub fn start(host: &Host, subcommand: &str, arguments: &[String]) -> anyhow::Result<Self> {
         let executable = std::env::current_exe().context("the path of this program")?;
-        Self::spawn(host, &executable, &[subcommand], arguments)
+        Self::spawn(host, Self::own(host, &executable, &[subcommand], arguments))
     }
 
     /// The same with another of the lab's programs, which stands beside this one and has no subcommands.
@@ -51,34 +56,66 @@ impl LabProcess {
     /// As [`Self::start`].
     pub fn start_other(host: &Host, program: &str, arguments: &[String]) -> anyhow::Result<Self> {
         let executable = std::env::current_exe().context("the path of this program")?;
-        Self::spawn(host, &executable.with_file_name(program), &[], arguments)
+        Self::spawn(
+            host,
+            Self::own(host, &executable.with_file_name(program), &[], arguments),
+        )
     }
 
-    fn spawn(host: &Host, executable: &Path, subcommand: &[&str], arguments: &[String]) -> anyhow::Result<Self> {
+    /// The same with variables in its environment.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_told(
+        host: &Host,
+        subcommand: &str,
+        arguments: &[String],
+        variables: Vec<(&'static str, String)>,
+    ) -> anyhow::Result<Self> {
+        let executable = std::env::current_exe().context("the path of this program")?;
+        let mut command = Self::own(host, &executable, &[subcommand], arguments);
+        command.envs(variables);
+        Self::spawn(host, command)
+    }
+
+    /// Starts somebody's program, a command line for a shell, in the namespace of `host`. It is the first process of a PID
+    /// namespace: whatever it starts dies with it, and it dies with this process.
+    ///
+    /// # Errors
+    /// When the shell cannot be started.
+    pub fn start_foreign(host: &Host, line: &str, variables: Vec<(&'static str, String)>) -> anyhow::Result<Self> {
+        let mut command = host.command("setpriv".as_ref());
+        command
+            .args(["--pdeathsig", "KILL", "--"])
+            .args(["unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"])
+            .args(["sh", "-c", &format!("exec {line}")])
+            .envs(variables);
+        Self::spawn(host, command)
+    }
+
+    fn own(host: &Host, executable: &Path, subcommand: &[&str], arguments: &[String]) -> Command {
         let mut command = host.command(executable.as_os_str());
-        let mut child = command
+        command
             .args(subcommand)
             .args(["--parent", &std::process::id().to_string()])
-            .args(arguments)
+            .args(arguments);
+        command
+    }
+
+    fn spawn(host: &Host, mut command: Command) -> anyhow::Result<Self> {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .with_context(|| {
-                format!(
-                    "{} {} in {}",
-                    executable.display(),
-                    subcommand.join(" "),
-                    host.namespace
-                )
-            })?;
+            .with_context(|| format!("{:?} in {}", command.as_std(), host.namespace))?;
         let stdin = child.stdin.take().context("a child's standard input")?;
         let stdout = child.stdout.take().context("a child's standard output")?;
         Ok(Self {
             name: host.role.clone(),
             child,
             stdin,
-            stdout: BufReader::new(stdout).lines(),
+            stdout: FramedRead::new(stdout, LinesCodec::new_with_max_length(LONGEST_LINE)),
         })
     }
 
@@ -94,12 +131,23 @@ impl LabProcess {
         self.child.id()
     }
 
+    /// The next line it prints; `None` once it prints no more.
+    ///
+    /// # Errors
+    /// When what it prints is no text, or a line without an end.
+    ///
+    /// # Cancel safety
+    /// No line is lost.
+    pub async fn next_line(&mut self) -> Result<Option<String>, LinesCodecError> {
+        self.stdout.next().await.transpose()
+    }
+
     /// The next line it prints.
     ///
     /// # Errors
     /// When it ends instead.
     pub async fn line(&mut self) -> anyhow::Result<String> {
-        match self.stdout.next_line().await? {
+        match self.next_line().await? {
             Some(line) => Ok(line),
             None => bail!(
                 "{} ended unexpectedly ({}); what it said is above",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args as _, CommandFactory as _, FromArgMatches as _};
 
 use crate::bench::{BenchSettings, RoleArgs, Suite, client, monitor};
+use crate::client::Client;
 use crate::dns::DnsArgs;
 use crate::latency::{DeathsArgs, LatencySettings, PeerArgs};
 use crate::pod::PodArgs;
@@ -16,9 +17,6 @@ use crate::workload::{ClientArgs, ClientKind};
 
 /// Pods of every run, as in the article.
 const PODS: usize = 5;
-
-/// When a client that hangs is stopped.
-const BOUND: Duration = Duration::from_secs(60);
 
 /// Pods in network namespaces, the article's workload, and what becomes of it when a pod dies. Needs root, iproute2 and
 /// nft; changes nothing outside its own namespaces.
@@ -158,6 +156,12 @@ pub struct LabArgs {
     /// A client to measure; repeat it for several. All of them unless given.
     #[arg(long = "client", value_name = "NAME")]
     pub clients: Vec<ClientKind>,
+    /// A client of your own, a command line that keeps the contract of docs/lab.md; repeat it for several.
+    #[arg(long = "exec", value_name = "COMMAND")]
+    pub commands: Vec<String>,
+    /// Run obit's monitor for clients of your own as well.
+    #[arg(long, requires = "commands")]
+    pub with_monitor: bool,
     /// One line of JSON a client on standard output, instead of a table.
     #[arg(long)]
     pub json: bool,
@@ -167,6 +171,9 @@ pub struct LabArgs {
     /// Calls each caller makes.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub requests: u64,
+    /// When a client whose calls hang is stopped, seconds after its start.
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub seconds: u64,
     /// Chooses the victims; another one each time unless given.
     #[arg(long)]
     pub seed: Option<u64>,
@@ -221,16 +228,20 @@ fn hears_of_deaths(name: &str) -> Result<ClientKind, String> {
 }
 
 impl LabArgs {
-    /// The clients to measure, each once, in the order given.
+    /// The clients to measure, each once, in the order given; somebody's own last.
     #[must_use]
-    pub fn clients(&self) -> Vec<ClientKind> {
-        if self.clients.is_empty() {
-            return ClientKind::ALL.to_vec();
-        }
-        let mut clients = Vec::new();
-        for client in &self.clients {
-            if !clients.contains(client) {
-                clients.push(*client);
+    pub fn clients(&self) -> Vec<Client> {
+        let everyone = self.clients.is_empty() && self.commands.is_empty();
+        let built_in = if everyone { &ClientKind::ALL[..] } else { &self.clients };
+        let built_in = built_in.iter().copied().map(Client::from);
+        let own = self
+            .commands
+            .iter()
+            .map(|command| Client::of_command(command, self.with_monitor));
+        let mut clients: Vec<Client> = Vec::new();
+        for client in built_in.chain(own) {
+            if !clients.contains(&client) {
+                clients.push(client);
             }
         }
         clients
@@ -247,7 +258,7 @@ impl LabArgs {
             requests: self.requests,
             seed: self.seed.unwrap_or(seed),
             idempotent: !self.not_idempotent,
-            bound: BOUND,
+            bound: Duration::from_secs(self.seconds),
             monitor: self.monitor.clone().map_or_else(beside_this_binary, Ok)?,
         })
     }
@@ -269,7 +280,7 @@ mod tests {
         assert_eq!(kill.name, "kill");
         assert_eq!(
             (args.concurrency, args.requests, args.clients()),
-            (500, 300, ClientKind::ALL.to_vec())
+            (500, 300, ClientKind::ALL.map(Client::from).to_vec())
         );
         let settings = args.settings(7).unwrap();
         assert_eq!((settings.pods, settings.seed, settings.idempotent), (5, 7, true));
@@ -283,7 +294,11 @@ mod tests {
         else {
             panic!("steady is a command")
         };
-        assert_eq!(args.clients(), [ClientKind::Tonic, ClientKind::Obit]);
+        assert_eq!(args.clients(), [ClientKind::Tonic, ClientKind::Obit].map(Client::from));
+        let Ok(Asked::Scenario(_, args)) = parsed(&["steady", "--exec", "./mine --fast"]) else {
+            panic!("steady is a command")
+        };
+        assert_eq!(args.clients(), [Client::of_command("./mine --fast", false)]);
     }
 
     #[test]

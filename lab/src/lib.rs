@@ -4,7 +4,9 @@
 pub mod bench;
 pub mod child;
 pub mod cli;
+pub mod client;
 pub mod clock;
+pub mod contract;
 pub mod dns;
 pub mod latency;
 pub mod net;

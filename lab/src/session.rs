@@ -5,13 +5,13 @@ use anyhow::Context as _;
 
 use crate::bench::{self, Outcome, Suite};
 use crate::cli::{BenchArgs, LabArgs, LatencyArgs};
+use crate::client::Client;
 use crate::clock::monotonic_ns;
 use crate::latency;
 use crate::net::{require_root, require_tools, sweep};
-use crate::report::{Compared, Line, sentence, table};
+use crate::report::{Compared, Line, Unmeasured, sentence, table};
 use crate::run::{Refusal, Run, Settings, run};
 use crate::scenario::{Scenario, builtin};
-use crate::workload::ClientKind;
 
 /// How often a run is made before a busy machine ends the invocation.
 const ATTEMPTS: usize = 3;
@@ -19,25 +19,14 @@ const ATTEMPTS: usize = 3;
 /// Runs `scenario` for each client and reports.
 ///
 /// # Errors
-/// When the lab cannot be built or a run is refused.
+/// When the lab cannot be built or a run is refused; when a client could not be measured, after the report of the others.
 pub async fn scenario(scenario: &Scenario, args: &LabArgs) -> anyhow::Result<()> {
     let settings = prepare(args)?;
-    let mut runs = Vec::new();
-    for client in args.clients() {
-        for compared in compare(&[scenario], client, &settings).await? {
-            if args.json {
-                println!(
-                    "{}",
-                    serde_json::to_string(&Line::of(&compared.run, compared.steady_ns))?
-                );
-            }
-            runs.push(compared);
-        }
-    }
+    let measured = measure(&[scenario], args, &settings).await?;
     if !args.json {
-        print!("{}", table(&runs));
+        print!("{}", table(&measured.runs));
     }
-    Ok(())
+    measured.say(args.json)
 }
 
 /// Runs kill and blackhole for each client, prints them side by side, and says what they show.
@@ -47,31 +36,62 @@ pub async fn scenario(scenario: &Scenario, args: &LabArgs) -> anyhow::Result<()>
 pub async fn demo(args: &LabArgs) -> anyhow::Result<()> {
     let settings = prepare(args)?;
     let shown = [known("kill")?, known("blackhole")?];
-    let mut runs = Vec::new();
-    for client in args.clients() {
-        runs.extend(compare(&shown, client, &settings).await?);
-    }
-    for scenario in shown {
-        let runs: Vec<_> = runs
-            .iter()
-            .filter(|compared| compared.run.scenario == scenario.name)
-            .cloned()
-            .collect();
-        if args.json {
-            for compared in &runs {
-                println!(
-                    "{}",
-                    serde_json::to_string(&Line::of(&compared.run, compared.steady_ns))?
-                );
-            }
-        } else {
+    let measured = measure(&shown, args, &settings).await?;
+    if !args.json {
+        for scenario in shown {
+            let runs = measured.runs.iter().filter(|it| it.run.scenario == scenario.name);
+            let runs: Vec<_> = runs.cloned().collect();
             println!("{}: {}\n\n{}", scenario.name, scenario.summary, table(&runs));
         }
+        println!("In short: {}", sentence(&measured.runs));
     }
-    if !args.json {
-        println!("In short: {}", sentence(&runs));
+    measured.say(args.json)
+}
+
+/// What came of an invocation.
+#[derive(Default)]
+struct Measured {
+    runs: Vec<Compared>,
+    unmeasured: Vec<Unmeasured>,
+}
+
+impl Measured {
+    /// Names the clients that could not be measured.
+    fn say(&self, json: bool) -> anyhow::Result<()> {
+        for unmeasured in &self.unmeasured {
+            if json {
+                println!("{}", serde_json::to_string(unmeasured)?);
+            } else {
+                println!("{unmeasured}");
+            }
+        }
+        match self.unmeasured.len() {
+            0 => Ok(()),
+            1 => anyhow::bail!("a client could not be measured"),
+            many => anyhow::bail!("{many} clients could not be measured"),
+        }
     }
-    Ok(())
+}
+
+/// Each client between steady runs of its own. What is known is printed at once as JSON if that is asked for.
+async fn measure(scenarios: &[&Scenario], args: &LabArgs, settings: &Settings) -> anyhow::Result<Measured> {
+    let mut measured = Measured::default();
+    for client in args.clients() {
+        match compare(scenarios, &client, settings).await {
+            Ok(runs) => {
+                for Compared { run, steady_ns } in runs.iter().filter(|_| args.json) {
+                    println!("{}", serde_json::to_string(&Line::of(run, *steady_ns))?);
+                }
+                measured.runs.extend(runs);
+            }
+            Err(error) => {
+                let unmeasured = Unmeasured::of(client.name(), &error).ok_or(error)?;
+                eprintln!("{unmeasured}");
+                measured.unmeasured.push(unmeasured);
+            }
+        }
+    }
+    Ok(measured)
 }
 
 /// Lets peers die one after another without load, and reports how long the kernel's events took to the client.
@@ -172,7 +192,7 @@ fn prepare(args: &LabArgs) -> anyhow::Result<Settings> {
 
 /// The client's own steady run, then each of `scenarios`, then the steady run again: a machine that slows down or speeds up
 /// meanwhile is in the mean of the two as it is in the scenarios between them.
-async fn compare(scenarios: &[&Scenario], client: ClientKind, settings: &Settings) -> anyhow::Result<Vec<Compared>> {
+async fn compare(scenarios: &[&Scenario], client: &Client, settings: &Settings) -> anyhow::Result<Vec<Compared>> {
     let steady = known("steady")?;
     let before = observed(steady, client, settings).await?;
     if *scenarios == [steady] {
@@ -189,7 +209,7 @@ async fn compare(scenarios: &[&Scenario], client: ClientKind, settings: &Setting
 }
 
 /// One recorded run. One that was refused because the machine was too busy for it is made again, and said to be.
-async fn observed(scenario: &Scenario, client: ClientKind, settings: &Settings) -> anyhow::Result<Run> {
+async fn observed(scenario: &Scenario, client: &Client, settings: &Settings) -> anyhow::Result<Run> {
     for _ in 1..ATTEMPTS {
         match attempt(scenario, client, settings).await {
             Err(error) if error.downcast_ref().is_some_and(Refusal::is_chance) => {
@@ -202,7 +222,7 @@ async fn observed(scenario: &Scenario, client: ClientKind, settings: &Settings) 
 }
 
 /// One run, with its progress on standard error.
-async fn attempt(scenario: &Scenario, client: ClientKind, settings: &Settings) -> anyhow::Result<Run> {
+async fn attempt(scenario: &Scenario, client: &Client, settings: &Settings) -> anyhow::Result<Run> {
     eprint!("{} {} ... ", client.name(), scenario.name);
     let run = run(scenario, client, settings)
         .await

@@ -232,3 +232,69 @@ fn a_killed_labs_processes_die_with_it_and_the_next_lab_sweeps_its_namespaces() 
     );
     assert_eq!(namespaces(child.id()), Vec::<String>::new());
 }
+
+/// The lab's own client, started as anybody's. The shell is the first process of its namespace.
+const OWN: &str = concat!(
+    "sh -c '",
+    env!("CARGO_BIN_EXE_obit-lab"),
+    " client tonic --parent 1; exit $?'"
+);
+
+/// What a short steady run says of clients of these command lines, and how it ended.
+fn brought(seconds: &str, commands: &[&str]) -> (Output, Vec<Value>) {
+    let mut arguments = vec![
+        "steady",
+        "--concurrency",
+        "5",
+        "--requests",
+        "20",
+        "--json",
+        "--seconds",
+        seconds,
+    ];
+    arguments.extend(commands.iter().flat_map(|command| ["--exec", command]));
+    let (pid, output) = finished(&arguments);
+    assert!(namespaces(pid).is_empty());
+    let lines = String::from_utf8(output.stdout.clone()).unwrap();
+    let lines = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (output, lines)
+}
+
+#[test]
+fn a_program_that_keeps_the_contract_is_measured_like_the_lab_s_own() {
+    let (output, lines) = brought("60", &[OWN]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!((&line["client"], &line["success"]), (&"sh".into(), &100.into()));
+}
+
+#[test]
+fn a_program_that_breaks_the_contract_is_named_and_the_others_results_stand() {
+    let ready = r#"echo {\"type\":\"ready\"}"#;
+    let started = format!("{ready} && read go && echo {{\\\"type\\\":\\\"started\\\",\\\"at_ns\\\":1}}");
+    let (output, lines) = brought(
+        "2",
+        &[
+            "/nowhere/mine",
+            "yes",
+            "sleep 3600",
+            &format!("sh -c '{ready}; exit 3'"),
+            &format!("sh -c '{started}; sleep 3600'"),
+            OWN,
+        ],
+    );
+    assert!(!output.status.success());
+    let measured = lines.iter().filter(|line| line["success"] == 100);
+    assert_eq!(measured.count(), 1, "{lines:?}");
+    let fault = |number: usize| lines[number]["fault"].as_str().unwrap_or_else(|| panic!("{lines:?}"));
+    // The measured one is told of first, because its figures are known first.
+    for (number, expected) in [
+        (1, "ended (exit status: 127)"),
+        (2, "\"y\", which is no line of the contract"),
+        (3, "not become ready within 2s"),
+        (4, "ended (exit status: 3)"),
+        (5, "not stop by itself within 4s"),
+    ] {
+        assert!(fault(number).contains(expected), "{}", fault(number));
+    }
+}

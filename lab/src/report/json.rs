@@ -69,7 +69,7 @@ impl Line {
         let latency = (figures.latency.count > 0).then_some(figures.latency);
         Self {
             scenario: run.scenario.as_str().into(),
-            client: run.client.name().into(),
+            client: run.client.as_str().into(),
             elapsed_ms: ms(figures.elapsed_ns),
             success: figures.success,
             fail: figures.fail,

@@ -4,17 +4,19 @@ mod figures;
 mod json;
 mod sentence;
 mod text;
+mod unmeasured;
 
 pub use figures::{Figures, Quantiles};
 pub use json::Line;
 pub use sentence::sentence;
 pub use text::{Compared, table};
+pub use unmeasured::Unmeasured;
 
 #[cfg(test)]
 fn sample() -> crate::run::Run {
     crate::run::Run {
         scenario: "kill".into(),
-        client: crate::workload::ClientKind::Obit,
+        client: "obit".into(),
         asked: 150_000,
         figures: Figures {
             elapsed_ns: 4_200_000_000,

@@ -41,11 +41,7 @@ fn clause(Compared { run, steady_ns }: &Compared) -> String {
     let evicted = run.evicted_after_ns.map_or(String::new(), |after| {
         format!(", evicted {:.1} ms after its death", ms(after))
     });
-    format!(
-        "with {} {what} {cost} of {}{time}{evicted}",
-        run.client.name(),
-        run.asked
-    )
+    format!("with {} {what} {cost} of {}{time}{evicted}", run.client, run.asked)
 }
 
 #[cfg(test)]
@@ -58,7 +54,7 @@ mod tests {
         let mut clean = sample();
         (clean.figures.fail, clean.figures.hung) = (0, 0);
         let mut hanging = sample();
-        (hanging.client, hanging.scenario) = (crate::workload::ClientKind::Tonic, "blackhole".into());
+        (hanging.client, hanging.scenario) = ("tonic".into(), "blackhole".into());
         (hanging.figures.fail, hanging.figures.hung, hanging.evicted_after_ns) = (500, 500, None);
         let text = sentence(&[
             Compared {

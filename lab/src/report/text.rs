@@ -24,7 +24,7 @@ pub fn table(runs: &[Compared]) -> String {
         cells.extend(runs.iter().map(cell));
         rows.push(cells);
     };
-    row("Task", &|c| format!("{} {}", c.run.client.name(), c.run.scenario));
+    row("Task", &|c| format!("{} {}", c.run.client, c.run.scenario));
     row("Trail number", &|c| c.run.asked.to_string());
     row("Time elapsed", &|c| {
         format!("{:.3} s", ms(c.run.figures.elapsed_ns) / 1e3)
@@ -125,15 +125,13 @@ fn failures(runs: &[Compared]) -> String {
         let mut kinds: Vec<_> = run.figures.failures.iter().collect();
         kinds.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
         for (kind, count) in kinds {
-            let _ = writeln!(text, "{} {}: {count} failed: {kind}", run.client.name(), run.scenario);
+            let _ = writeln!(text, "{} {}: {count} failed: {kind}", run.client, run.scenario);
         }
         if run.figures.hung > 0 {
             let _ = writeln!(
                 text,
                 "{} {}: {} hung: no answer and no error when the run was stopped",
-                run.client.name(),
-                run.scenario,
-                run.figures.hung
+                run.client, run.scenario, run.figures.hung
             );
         }
     }
@@ -174,7 +172,7 @@ mod tests {
     #[test]
     fn clients_stand_side_by_side_and_unknown_figures_are_dashes() {
         let mut other = sample();
-        other.client = crate::workload::ClientKind::Tonic;
+        other.client = "tonic".into();
         (other.evicted_after_ns, other.event_to_client) = (None, None);
         let text = table(&[
             Compared {

@@ -1,6 +1,7 @@
 //! One run: a fresh topology, fresh pods, one client under load, one scenario. What comes out has been checked to be
 //! what it claims, or is an error.
 
+mod fault;
 mod monitor;
 mod orchestra;
 mod script;
@@ -9,6 +10,7 @@ mod verify;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use fault::ClientFault;
 pub use monitor::{MonitorProcess, beside_this_binary};
 pub use orchestra::run;
 pub use script::Performed;
@@ -16,7 +18,6 @@ pub use verify::{Evidence, Refusal, verify};
 
 use crate::pod::Tally;
 use crate::report::{Figures, Quantiles};
-use crate::workload::ClientKind;
 
 /// What all runs of an invocation have in common.
 #[derive(Debug, Clone)]
@@ -42,8 +43,8 @@ pub struct Settings {
 pub struct Run {
     /// The scenario's name.
     pub scenario: String,
-    /// The client.
-    pub client: ClientKind,
+    /// What the client is called.
+    pub client: String,
     /// Calls asked for.
     pub asked: u64,
     /// What the trace says.

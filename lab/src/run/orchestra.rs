@@ -4,20 +4,29 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use tempfile::TempDir;
 
 use super::script::{Record, Victim, perform};
-use super::{Evidence, MonitorProcess, Run, Settings, verify};
+use super::{ClientFault, Evidence, MonitorProcess, Run, Settings, verify};
 use crate::child::LabProcess;
+use crate::client::{Client, Program};
+use crate::contract::{Environment, Reading, Said};
+use crate::dns;
 use crate::net::{Host, LabId, Topology};
 use crate::pod::{PORT, Tally, received};
 use crate::report::{Figures, Quantiles};
 use crate::scenario::Scenario;
-use crate::workload::{self, Call, ClientKind, Outcome};
+use crate::workload::{Call, Outcome};
 
-/// How long after its bound a client may take to write its trace.
+/// How long after its bound a client may take to tell of its calls.
 const GRACE: Duration = Duration::from_secs(20);
+
+/// How long a client may take to open its connections.
+const READY: Duration = Duration::from_secs(30);
+
+/// How long a client may take to start when it is told to.
+const START: Duration = Duration::from_secs(5);
 
 /// The DNS server's port.
 const DNS_PORT: u16 = 53;
@@ -25,6 +34,7 @@ const DNS_PORT: u16 = 53;
 /// Everything of a run that has to go again. In the order it goes: processes before their namespaces.
 struct Stage {
     client: LabProcess,
+    said: Reading,
     monitor: Option<MonitorProcess>,
     dns: LabProcess,
     pods: Vec<LabProcess>,
@@ -39,15 +49,23 @@ struct Stage {
 ///
 /// # Cancel safety
 /// Dropping the future kills its processes and deletes its namespaces.
-pub async fn run(scenario: &Scenario, client: ClientKind, settings: &Settings) -> anyhow::Result<Run> {
+pub async fn run(scenario: &Scenario, client: &Client, settings: &Settings) -> anyhow::Result<Run> {
     let mut stage = Stage::set(client, settings).await?;
     let number = fastrand::Rng::with_seed(settings.seed).usize(..settings.pods);
-    stage.client.tell("go").await?;
-    let started = stage.client.line().await?;
-    let start_ns = started.strip_prefix("started ").and_then(|ns| ns.parse().ok());
-    let start_ns = start_ns.with_context(|| format!("the client said {started:?}"))?;
-    let record = stage.play(scenario, number, start_ns, settings).await?;
+    let record = stage.play(scenario, number, settings).await?;
     stage.report(scenario, client, number, record, settings)
+}
+
+/// Hears the client until it has come as far as `far` says.
+async fn hear(client: &mut LabProcess, said: &mut Reading, far: fn(&Reading) -> bool) -> anyhow::Result<()> {
+    while !far(said) {
+        let line = client.next_line().await;
+        match line.map_err(|error| ClientFault::Unreadable(error.to_string()))? {
+            Some(line) => said.line(&line).map_err(ClientFault::from)?,
+            None => return Err(ClientFault::Ended(client.ended().await?).into()),
+        }
+    }
+    Ok(())
 }
 
 /// Where a pod's journal lies.
@@ -56,14 +74,14 @@ fn journal(directory: &Path, pod: &Host) -> PathBuf {
 }
 
 impl Stage {
-    async fn set(client: ClientKind, settings: &Settings) -> anyhow::Result<Self> {
+    async fn set(client: &Client, settings: &Settings) -> anyhow::Result<Self> {
         let topology = Topology::build(LabId::of_this_process(), settings.pods)?;
         // On tmpfs: the pods write their journals twice a call.
         let directory = tempfile::Builder::new()
             .prefix("obit-lab-")
             .tempdir_in("/dev/shm")
             .context("/dev/shm")?;
-        let asked = (settings.concurrency * settings.requests).to_string();
+        let asked = settings.concurrency * settings.requests;
         let mut pods = Vec::new();
         for host in &topology.pods {
             let listen = SocketAddr::from((host.address, PORT)).to_string();
@@ -76,7 +94,7 @@ impl Stage {
                 "--journal",
                 &path,
                 "--calls",
-                &asked,
+                &asked.to_string(),
             ];
             pods.push(LabProcess::start(host, "pod", &arguments.map(str::to_owned))?);
         }
@@ -90,11 +108,22 @@ impl Stage {
             true => Some(MonitorProcess::start(&settings.monitor, &topology.client, directory.path()).await?),
             false => None,
         };
-        let arguments = client_arguments(client, settings, &topology, monitor.as_ref(), directory.path());
-        let mut client = LabProcess::start(&topology.client, "client", &arguments)?;
-        client.expect("ready").await?;
+        let variables = environment(settings, &topology, monitor.as_ref()).variables();
+        let mut client = match client.program() {
+            Program::BuiltIn(kind) => {
+                LabProcess::start_told(&topology.client, "client", &[kind.name().to_owned()], variables)?
+            }
+            Program::Command { line, .. } => LabProcess::start_foreign(&topology.client, line, variables)?,
+        };
+        let names = topology.pods.iter().map(|host| host.role.clone());
+        let mut said = Reading::new(asked, names.collect());
+        let ready = hear(&mut client, &mut said, Reading::is_ready);
+        let limit = settings.bound.min(READY);
+        let ready = tokio::time::timeout(limit, ready).await;
+        ready.unwrap_or_else(|_| Err(ClientFault::NotReady(limit).into()))?;
         Ok(Self {
             client,
+            said,
             monitor,
             dns,
             pods,
@@ -104,43 +133,52 @@ impl Stage {
     }
 
     /// Lets the scenario happen until the client is done.
-    async fn play(
-        &mut self,
-        scenario: &Scenario,
-        number: usize,
-        start_ns: u64,
-        settings: &Settings,
-    ) -> anyhow::Result<Record> {
+    async fn play(&mut self, scenario: &Scenario, number: usize, settings: &Settings) -> anyhow::Result<Record> {
+        if self.client.tell("go").await.is_err() {
+            return Err(ClientFault::Ended(self.client.ended().await?).into());
+        }
+        let started = hear(&mut self.client, &mut self.said, |said| said.started_ns().is_some());
+        let started = tokio::time::timeout(START, started).await;
+        started.unwrap_or_else(|_| Err(ClientFault::NotStarted(START).into()))?;
+        let start_ns = self.said.started_ns().unwrap_or_default();
         let host = &self.topology.pods[number];
         let victim = Victim {
             host,
             process: &mut self.pods[number],
         };
         let mut record = Record::default();
-        let status = tokio::select! {
-            status = self.client.ended() => status?,
-            failed = perform(scenario, victim, &mut self.dns, start_ns, &mut record) => match failed? {},
-            () = tokio::time::sleep(settings.bound + GRACE) => {
-                bail!("the client did not stop at its bound of {:?}", settings.bound)
+        let done = async {
+            hear(&mut self.client, &mut self.said, Reading::is_over).await?;
+            match self.client.ended().await? {
+                status if status.success() => Ok(()),
+                status => Err(ClientFault::Failed(status).into()),
             }
         };
-        if !status.success() {
-            bail!("the client failed ({status}); what it said is above");
+        let limit = settings.bound + settings.bound.min(GRACE);
+        tokio::select! {
+            done = done => done.map(|()| record),
+            failed = perform(scenario, victim, &mut self.dns, start_ns, &mut record) => match failed? {},
+            () = tokio::time::sleep(limit) => Err(ClientFault::Overdue(limit).into()),
         }
-        Ok(record)
     }
 
     /// Reads what everyone left, checks it, and derives the figures.
     fn report(
         mut self,
         scenario: &Scenario,
-        client: ClientKind,
+        client: &Client,
         number: usize,
         record: Record,
         settings: &Settings,
     ) -> anyhow::Result<Run> {
         let died = self.died(number, &record)?;
-        let (result, calls) = self.left_by_client()?;
+        let Said {
+            start_ns,
+            calls,
+            classes,
+            observations,
+            stopped,
+        } = self.said.into_said();
         let death = record.performed.first().copied();
         let journals = self
             .topology
@@ -156,10 +194,10 @@ impl Stage {
         verify(&Evidence {
             scenario,
             asked,
-            start_ns: result.start_ns,
+            start_ns,
             calls: &calls,
-            classes: &result.classes,
-            stopped: result.stopped,
+            classes: &classes,
+            stopped,
             performed: &record.performed,
             victim: u8::try_from(number).ok(),
             killed_by: record.killed_by,
@@ -167,21 +205,21 @@ impl Stage {
         })?;
         let names: Vec<_> = self.topology.pods.iter().map(|host| host.role.clone()).collect();
         let victim = SocketAddr::from((self.topology.pods[number].address, PORT));
-        let evicted_ns = death.and_then(|death| result.observations.evicted_ns(victim, death.from_ns));
+        let evicted_ns = death.and_then(|death| observations.evicted_ns(victim, death.from_ns));
         Ok(Run {
             scenario: scenario.name.clone(),
-            client,
+            client: client.name().to_owned(),
             asked,
-            figures: Figures::of(&calls, result.start_ns, &names, &result.classes),
+            figures: Figures::of(&calls, start_ns, &names, &classes),
             victim: death.map(|_| names[number].clone()),
             in_flight_on_victim: in_flight,
-            death_ns: death.map(|death| death.from_ns.saturating_sub(result.start_ns)),
+            death_ns: death.map(|death| death.from_ns.saturating_sub(start_ns)),
             evicted_after_ns: death
                 .zip(evicted_ns)
                 .map(|(death, evicted)| evicted.saturating_sub(death.from_ns)),
-            event_to_client: Quantiles::of(result.observations.lateness_ns(result.start_ns)),
+            event_to_client: Quantiles::of(observations.lateness_ns(start_ns)),
             tally: Tally::of(&journals),
-            stopped: result.stopped,
+            stopped,
         })
     }
 
@@ -204,13 +242,6 @@ impl Stage {
         }
         Ok(died)
     }
-
-    fn left_by_client(&self) -> anyhow::Result<(workload::Result, Vec<Call>)> {
-        let result = std::fs::read(self.directory.path().join("result.json")).context("the client's result")?;
-        let result = serde_json::from_slice(&result).context("the client's result")?;
-        let trace = std::fs::File::open(self.directory.path().join("trace")).context("the client's trace")?;
-        Ok((result, workload::read(trace).context("the client's trace")?))
-    }
 }
 
 /// `--listen` and one `--pod` for each address.
@@ -222,28 +253,17 @@ fn options(listen: &str, pods: &[String]) -> Vec<String> {
     options
 }
 
-fn client_arguments(
-    client: ClientKind,
-    settings: &Settings,
-    topology: &Topology,
-    monitor: Option<&MonitorProcess>,
-    output: &Path,
-) -> Vec<String> {
-    let mut arguments = vec![client.name().to_owned()];
-    let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
-    for pod in &topology.pods {
-        option("--pod", SocketAddr::from((pod.address, PORT)).to_string());
+/// What the client is told.
+fn environment(settings: &Settings, topology: &Topology, monitor: Option<&MonitorProcess>) -> Environment {
+    let pods = topology.pods.iter().map(|pod| SocketAddr::from((pod.address, PORT)));
+    Environment {
+        target: format!("{}:{PORT}", dns::NAME.trim_end_matches('.')),
+        name_server: SocketAddr::from((topology.dns.address, DNS_PORT)),
+        pods: pods.collect(),
+        concurrency: settings.concurrency,
+        requests: settings.requests,
+        seconds: settings.bound.as_secs(),
+        idempotent: settings.idempotent,
+        monitor: monitor.map(|monitor| monitor.socket().to_owned()),
     }
-    option("--dns", SocketAddr::from((topology.dns.address, DNS_PORT)).to_string());
-    option("--concurrency", settings.concurrency.to_string());
-    option("--requests", settings.requests.to_string());
-    option("--bound-seconds", settings.bound.as_secs().to_string());
-    option("--output", output.display().to_string());
-    if let Some(monitor) = monitor {
-        option("--socket", monitor.socket().display().to_string());
-    }
-    if !settings.idempotent {
-        arguments.push("--not-idempotent".to_owned());
-    }
-    arguments
 }

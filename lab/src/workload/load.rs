@@ -62,10 +62,10 @@ pub struct Load {
 /// What became of a load.
 #[derive(Debug)]
 pub struct Done {
-    /// When the first call was made.
-    pub start_ns: u64,
-    /// Every call made.
-    pub calls: Vec<Call>,
+    /// When the last call had ended, or the run was stopped.
+    pub stop_ns: u64,
+    /// Every call made, with its number.
+    pub calls: Vec<(u64, Call)>,
     /// The error texts, by class.
     pub classes: Vec<String>,
     /// Whether the run was stopped at the bound.
@@ -117,7 +117,6 @@ pub(super) async fn apply<T: Transport>(client: &DemoClient<T>, load: Load) -> D
     let classes = Arc::new(Mutex::new(Classes::default()));
     let mut callers = JoinSet::new();
     let mut traces = Vec::new();
-    let start_ns = monotonic_ns();
     for caller in 0..load.concurrency {
         let trace = Arc::new(Mutex::new(Vec::with_capacity(
             usize::try_from(load.requests).unwrap_or(0),
@@ -131,17 +130,13 @@ pub(super) async fn apply<T: Transport>(client: &DemoClient<T>, load: Load) -> D
     callers.shutdown().await;
     let stop_ns = monotonic_ns();
     let mut calls = Vec::with_capacity(usize::try_from(load.concurrency * load.requests).unwrap_or(0));
-    for trace in traces {
-        calls.append(&mut trace.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-    for call in &mut calls {
-        if call.outcome == Outcome::Hung {
-            call.end_ns = stop_ns;
-        }
+    for (caller, trace) in (0..).zip(traces) {
+        let trace = trace.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.extend((caller * load.requests..).zip(trace.iter().copied()));
     }
     let classes = std::mem::take(&mut *classes.lock().unwrap_or_else(PoisonError::into_inner)).into_texts();
     Done {
-        start_ns,
+        stop_ns,
         calls,
         classes,
         stopped,

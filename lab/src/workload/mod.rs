@@ -12,7 +12,7 @@ pub use classes::Classes;
 pub use clients::ClientKind;
 pub use load::{Done, Load, Transport, TransportBody};
 pub use observe::{Observations, Told, Transition};
-pub use process::{ClientArgs, Result, run};
-pub use trace::{Call, Outcome, read, write};
+pub use process::{ClientArgs, run};
+pub use trace::{Call, Outcome};
 
 use clients::mark_idempotent;

@@ -8,9 +8,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tonic::transport::{Channel, Endpoint};
 
-use super::load::{Done, Transport, apply, warm_up};
+use super::Observations;
+use super::load::{Done, Load, Transport, apply, warm_up};
 use super::process::rendezvous;
-use super::{ClientArgs, Observations};
+use crate::contract::Environment;
 use crate::pod::proto::CallRequest;
 use crate::pod::proto::demo_client::DemoClient;
 
@@ -55,25 +56,31 @@ pub(super) fn mark_idempotent(request: &mut tonic::Request<CallRequest>) {
 }
 
 /// Builds the client, warms it up, and applies the load.
-pub(super) async fn drive(args: &ClientArgs) -> anyhow::Result<(Done, Observations)> {
-    match args.client {
+pub(super) async fn drive(client: ClientKind, told: &Environment) -> anyhow::Result<(Done, Observations)> {
+    match client {
         ClientKind::Tonic => {
-            let done = drive_transport(balance_list(&args.pods)?, args).await?;
+            let done = drive_transport(balance_list(&told.pods)?, told).await?;
             Ok((done, Observations::default()))
         }
         ClientKind::Obit | ClientKind::ObitBlind => {
-            let observed = obit::Observed::new(args)?;
-            let done = drive_transport(observed.client.clone(), args).await?;
+            let observed = obit::Observed::new(told)?;
+            let done = drive_transport(observed.client.clone(), told).await?;
             Ok((done, observed.observations()))
         }
     }
 }
 
-async fn drive_transport<T: Transport>(transport: T, args: &ClientArgs) -> anyhow::Result<Done> {
+async fn drive_transport<T: Transport>(transport: T, told: &Environment) -> anyhow::Result<Done> {
     let client = DemoClient::new(transport);
-    warm_up(&client, args.pods.len(), WARM_UP_PATIENCE).await?;
+    warm_up(&client, told.pods.len(), WARM_UP_PATIENCE).await?;
     rendezvous().await?;
-    Ok(apply(&client, args.load()).await)
+    let load = Load {
+        concurrency: told.concurrency,
+        requests: told.requests,
+        idempotent: told.idempotent,
+        bound: Duration::from_secs(told.seconds),
+    };
+    Ok(apply(&client, load).await)
 }
 
 /// tonic's balancer over a fixed list: it resolves no names, so it gets the addresses.

@@ -8,10 +8,9 @@ use obit::{EndpointEvent, Feed, Phase};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::super::{ClientArgs, Observations, Told, Transition};
+use super::super::{Observations, Told, Transition};
 use crate::clock::monotonic_ns;
-use crate::dns;
-use crate::pod::PORT;
+use crate::contract::Environment;
 
 /// A client and what it told until now.
 pub(super) struct Observed {
@@ -22,10 +21,12 @@ pub(super) struct Observed {
 impl Observed {
     /// Builds the client: it resolves the pods' name with the lab's DNS server, and listens to the monitor whose socket
     /// it is given.
-    pub(super) fn new(args: &ClientArgs) -> anyhow::Result<Self> {
-        let feed = args.socket.as_ref().map_or_else(Feed::offline, Feed::connect);
-        let origin = format!("http://{}:{PORT}", dns::NAME.trim_end_matches('.'));
-        let resolver = obit::resolve::Dns::new(dns::NAME, PORT).name_server(args.dns);
+    pub(super) fn new(told: &Environment) -> anyhow::Result<Self> {
+        let feed = told.monitor.as_ref().map_or_else(Feed::offline, Feed::connect);
+        let (name, port) = told.target.rsplit_once(':').context("a target without a port")?;
+        let port = port.parse().context("the target's port")?;
+        let origin = format!("http://{}", told.target);
+        let resolver = obit::resolve::Dns::new(format!("{name}."), port).name_server(told.name_server);
         let client = obit::Client::builder(origin)
             .feed(feed.clone())
             .resolver(resolver)
@@ -33,7 +34,7 @@ impl Observed {
         let client = client.context("the client")?;
         let observations = Arc::default();
         tokio::spawn(transitions(client.events(), Arc::clone(&observations)));
-        for pod in &args.pods {
+        for pod in &told.pods {
             tokio::spawn(lateness(feed.clone(), *pod, Arc::clone(&observations)));
         }
         Ok(Self { client, observations })
