@@ -77,6 +77,24 @@ async fn bytes_go_both_ways() {
 }
 
 #[tokio::test]
+async fn what_a_peer_said_before_it_reset_the_connection_is_read_whatever_was_written_meanwhile() {
+    let (mut connection, mut accepted, _) = connect(&Feed::offline()).await;
+    write(&mut connection, b"unread").await.unwrap();
+    accepted.readable().await.unwrap();
+    accepted.write_all(b"goodbye").await.unwrap();
+    // Closing with something unread is a reset.
+    drop(accepted);
+    for _ in 0..20 {
+        assert_eq!(write(&mut connection, b"more").await.unwrap(), 4);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(read(&mut connection).await.unwrap(), b"goodbye");
+    // Not an end in good order.
+    let error = read(&mut connection).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
 async fn the_peers_death_ends_a_parked_read_with_its_obituary_and_the_socket_with_a_reset() {
     let monitor = LiveMonitor::start();
     let feed = monitor.feed();

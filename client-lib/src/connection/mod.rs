@@ -4,6 +4,7 @@ mod claim;
 mod dial;
 mod guarded;
 mod kill;
+mod last_words;
 mod probe;
 mod silence;
 pub(crate) mod sockopt;

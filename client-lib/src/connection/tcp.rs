@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::last_words::LastWords;
 use super::probe::{Meter, SocketProbe, handshake_rtt};
 use super::{Claim, Guarded, KillSwitch};
 use crate::feed::Registration;
@@ -24,6 +25,9 @@ use crate::{Health, Reason};
 /// A TCP connection that ends when its peer dies; made by [`dial`](super::dial()).
 pub type GuardedTcp = Guarded<TcpIo>;
 
+/// How much is read at once of what a peer wrote before it reset the connection.
+const AT_ONCE: usize = 4096;
+
 /// The socket inside a [`GuardedTcp`]. Once killed it is closed with a reset, so that nothing of it lingers in the kernel
 /// retransmitting to the dead.
 pub struct TcpIo {
@@ -31,6 +35,7 @@ pub struct TcpIo {
     meter: Arc<Meter>,
     facts: Arc<Facts>,
     registration: Registration,
+    last_words: LastWords,
     /// Dropped after the stream.
     _claim: Option<Claim>,
 }
@@ -74,6 +79,7 @@ impl TcpIo {
             stream: TokioIo::new(stream),
             facts: Arc::new(facts),
             registration,
+            last_words: LastWords::default(),
             _claim: claim,
         })
     }
@@ -81,6 +87,17 @@ impl TcpIo {
     pub(super) fn guarded(self) -> GuardedTcp {
         let kill = self.registration.link().kill_switch().clone();
         Guarded::new(self, kill)
+    }
+
+    /// What whoever wrote is told.
+    fn written(&mut self, asked: usize, result: io::Result<usize>) -> io::Result<usize> {
+        match result {
+            Ok(written) => {
+                self.meter.wrote(written);
+                Ok(written)
+            }
+            Err(error) => self.last_words.not_written(asked, error),
+        }
     }
 
     fn handle(&self) -> ConnectionHandle {
@@ -111,16 +128,24 @@ impl fmt::Debug for TcpIo {
 }
 
 impl Read for TcpIo {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        if !self.last_words.is_awaited() || buf.remaining() == 0 {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        let mut bytes = [0; AT_ONCE];
+        let room = buf.remaining().min(AT_ONCE);
+        let mut read = ReadBuf::new(bytes.get_mut(..room).unwrap_or_default());
+        ready!(Pin::new(&mut self.stream).poll_read(cx, read.unfilled()))?;
+        self.last_words.read(read.filled().len())?;
+        buf.put_slice(read.filled());
+        Poll::Ready(Ok(()))
     }
 }
 
 impl Write for TcpIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
-        self.meter.wrote(written);
-        Poll::Ready(Ok(written))
+        let result = ready!(Pin::new(&mut self.stream).poll_write(cx, buf));
+        Poll::Ready(self.written(buf.len(), result))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -128,6 +153,7 @@ impl Write for TcpIo {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.last_words.shut_down();
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
@@ -140,9 +166,9 @@ impl Write for TcpIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs))?;
-        self.meter.wrote(written);
-        Poll::Ready(Ok(written))
+        let result = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs));
+        let asked = bufs.iter().map(|buf| buf.len()).sum();
+        Poll::Ready(self.written(asked, result))
     }
 }
 
