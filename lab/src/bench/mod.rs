@@ -2,6 +2,7 @@
 //! Stands beside the data path, and sees both from outside.
 
 pub mod client;
+mod daemon;
 pub mod monitor;
 mod outcome;
 mod role;

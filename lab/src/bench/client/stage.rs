@@ -4,14 +4,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-use tempfile::TempDir;
-
+use crate::bench::daemon::Monitor;
 use crate::bench::talk::{ready, start};
 use crate::child::LabProcess;
 use crate::net::{Host, LabId, Topology, refuse_way_to_marked_dials};
 use crate::pod::PORT;
-use crate::run::MonitorProcess;
 
 /// Pods of a service.
 pub(super) const PODS: usize = 5;
@@ -68,33 +65,6 @@ impl Stage {
 
     /// A fresh monitor of the client's node.
     pub(super) async fn monitor(&self) -> anyhow::Result<Monitor> {
-        let directory = tempfile::Builder::new()
-            .prefix("obit-lab-")
-            .tempdir_in("/dev/shm")
-            .context("/dev/shm")?;
-        let process = MonitorProcess::start(&self.monitor, self.client(), directory.path()).await?;
-        Ok(Monitor {
-            process,
-            _directory: directory,
-        })
-    }
-}
-
-/// A monitor of the bench.
-#[derive(Debug)]
-pub(super) struct Monitor {
-    process: MonitorProcess,
-    _directory: TempDir,
-}
-
-impl Monitor {
-    /// Its socket, as an argument of a role.
-    pub(super) fn socket(&self) -> String {
-        self.process.socket().display().to_string()
-    }
-
-    /// Ends it; one that ended by itself is an error.
-    pub(super) async fn end(self) -> anyhow::Result<()> {
-        self.process.end().await
+        Monitor::of_client(&self.monitor, self.client()).await
     }
 }

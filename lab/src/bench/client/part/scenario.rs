@@ -7,9 +7,10 @@ use anyhow::ensure;
 
 use super::super::role::Loaded;
 use super::super::role::serve::DRAIN;
-use super::super::stage::{Monitor, PODS, Stage};
+use super::super::stage::{PODS, Stage};
 use super::{Part, in_unit, median};
 use crate::bench::Outcome;
+use crate::bench::daemon::Monitor;
 use crate::bench::run::Scale;
 use crate::bench::talk::{GO, ready, told};
 use crate::child::LabProcess;

@@ -3,8 +3,9 @@
 use anyhow::{Context as _, ensure};
 
 use super::super::role::Heard;
-use super::super::stage::{Stage, Usage, ensure_no_other_monitor};
+use super::super::stage::{Stage, ensure_no_other_monitor};
 use super::{PORT, Part, usage};
+use crate::bench::daemon::Usage;
 use crate::bench::run::{Scale, Suite as _};
 use crate::bench::talk::{go, ready, told};
 use crate::bench::{Done, Outcome, Spread, Target};

@@ -7,7 +7,8 @@ mod stall;
 mod storm;
 mod vanish;
 
-use super::stage::{Stage, Usage, ensure_no_other_monitor};
+use super::stage::{Stage, ensure_no_other_monitor};
+use crate::bench::daemon::Usage;
 use crate::bench::run::{BenchSettings, Scale, Suite, each};
 use crate::bench::{Outcome, Spread};
 

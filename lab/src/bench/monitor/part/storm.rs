@@ -4,9 +4,10 @@
 use anyhow::{Context as _, ensure};
 
 use super::super::role::Heard;
-use super::super::stage::{Stage, Usage};
+use super::super::stage::Stage;
 use super::latency::{mourn, mourner};
 use super::{Part, in_unit, usage};
+use crate::bench::daemon::Usage;
 use crate::bench::run::{Scale, Suite as _};
 use crate::bench::spread::percentile;
 use crate::bench::talk::{GO, go, ready, told};
