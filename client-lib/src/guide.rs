@@ -47,7 +47,8 @@
 //! | what became of it | sent again | paid from the budget |
 //! |---|---|---|
 //! | never left: the dial failed, the connection ended before it took it | always | no |
-//! | the server says it did not process it (REFUSED_STREAM; GOAWAY with a lower last stream) | always | from the second time |
+//! | the server goes away and says it did not process it (GOAWAY without an error, with a lower last stream) | always | no |
+//! | the server says it did not process it (REFUSED_STREAM; such a GOAWAY with an error) | always | from the second time |
 //! | it may have been processed | if it is idempotent, three times at most | yes |
 //! | the head of a response came | never: it is the caller's | |
 //! | a streaming body of which more than 64 KiB went out | never | |

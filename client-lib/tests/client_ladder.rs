@@ -18,6 +18,7 @@ use http_body_util::BodyExt as _;
 use hyper::rt::Write as _;
 use obit::connection::{self, DialOptions};
 use obit::{Cause, Client, Error, Feed, Idempotent, Phase};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 /// With hyper's stock two tasks for a connection about one drain in two hundred told a request that was processed that
@@ -125,6 +126,55 @@ async fn a_service_that_refuses_everything_is_not_hammered() {
     assert!(matches!(error, Error::Connection { .. }), "{error:?}");
     // Once by the call, once for free.
     assert_eq!(refused.load(Ordering::SeqCst), 2);
+}
+
+/// A server the first `leaving` connections of which end as soon as a call comes: with a GOAWAY that says it was not processed.
+async fn sending_away(leaving: usize) -> SocketAddr {
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    // Of eight bytes: the last stream is 0, and so is the error.
+    const GOAWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    const PREFACE: usize = 24;
+    const HEADERS: u8 = 1;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        for _ in 0..leaving {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(&SETTINGS).await.unwrap();
+            stream.read_exact(&mut [0; PREFACE]).await.unwrap();
+            let mut frame = [0; 9];
+            while frame[3] != HEADERS {
+                stream.read_exact(&mut frame).await.unwrap();
+                let length = u32::from_be_bytes([0, frame[0], frame[1], frame[2]]);
+                let mut payload = vec![0; length as usize];
+                stream.read_exact(&mut payload).await.unwrap();
+            }
+            stream.write_all(&GOAWAY).await.unwrap();
+            // What is left unread would make a reset of the end.
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        }
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        while let Some(Ok((_, mut answer))) = connection.accept().await {
+            answer.send_response(http::Response::new(()), true).unwrap();
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_servers_going_away_did_not_process_is_moved_outside_the_budget_each_time() {
+    let client = Client::builder("http://pods.test")
+        .feed(Feed::offline())
+        .retry_budget(obit::RetryBudget {
+            ratio: 0.0,
+            per_second: 0.0,
+        })
+        .queue(1, Duration::from_secs(60))
+        .endpoints([sending_away(3).await])
+        .build()
+        .unwrap();
+    assert_eq!(client.request(post(1, Bytes::new())).await.unwrap().status(), 200);
 }
 
 /// What the next test stands on: were a single call still acknowledged after the node was lost, nothing would be owed for it.

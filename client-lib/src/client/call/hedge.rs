@@ -67,7 +67,8 @@ pub(super) async fn hedged(
 fn gravity(fate: Fate) -> u8 {
     match fate {
         Fate::NotSent => 0,
-        Fate::Unprocessed => 1,
-        Fate::Unknown => 2,
+        Fate::SentAway => 1,
+        Fate::Unprocessed => 2,
+        Fate::Unknown => 3,
     }
 }

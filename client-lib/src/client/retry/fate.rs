@@ -8,8 +8,10 @@ use std::error::Error as StdError;
 pub(crate) enum Fate {
     /// It never left this host: the dial failed, or the connection handed it back.
     NotSent,
-    /// The peer says it did not process it: REFUSED_STREAM (RFC 9113 §8.7), or a GOAWAY whose last stream id is lower
-    /// (§6.8).
+    /// The peer goes, for no fault of anybody, and says it did not process it: a GOAWAY without an error whose last stream id is
+    /// lower (RFC 9113 §6.8).
+    SentAway,
+    /// The peer says it did not process it: REFUSED_STREAM (§8.7), or such a GOAWAY with an error.
     Unprocessed,
     /// It may have been processed, or not.
     Unknown,
@@ -31,10 +33,10 @@ pub(crate) fn fate(error: &(dyn StdError + 'static)) -> Fate {
         if let Some(h2) = error.downcast_ref::<h2::Error>() {
             let refused = h2.is_reset() && h2.is_remote() && h2.reason() == Some(h2::Reason::REFUSED_STREAM);
             let above_last_id = h2.is_go_away() && h2.is_remote();
-            return if refused || above_last_id {
-                Fate::Unprocessed
-            } else {
-                Fate::Unknown
+            return match h2.reason() {
+                Some(h2::Reason::NO_ERROR) if above_last_id => Fate::SentAway,
+                _ if refused || above_last_id => Fate::Unprocessed,
+                _ => Fate::Unknown,
             };
         }
         next = error.source();

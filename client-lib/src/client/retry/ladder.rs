@@ -19,7 +19,7 @@ pub(crate) struct Attempted {
     pub(crate) replayable: bool,
     /// How often it was moved for free before.
     pub(crate) unpaid: u32,
-    /// How often a peer said before that it did not process it.
+    /// How often a peer that stays said before that it did not process it.
     pub(crate) unprocessed: u32,
     /// How often it was repeated within the budget before.
     pub(crate) repeats: u32,
@@ -42,7 +42,8 @@ pub(crate) fn again(fate: Fate, call: Attempted) -> Again {
         return Again::Never;
     }
     match fate {
-        Fate::NotSent => Again::Free,
+        // A peer that goes is not overloaded, and goes but once: however many go, none gets a call twice on one connection.
+        Fate::NotSent | Fate::SentAway => Again::Free,
         // Safe for every call. The first time is free; a peer that refuses over and over is overloaded, and then the
         // budget keeps us from making it worse.
         Fate::Unprocessed if call.unprocessed == 0 => Again::Free,
@@ -78,24 +79,25 @@ mod tests {
         }
 
         #[test]
-        fn what_was_never_sent_never_touches_the_budget(call in calls()) {
+        fn what_was_never_sent_or_was_sent_away_never_touches_the_budget(call in calls()) {
             prop_assert_ne!(again(Fate::NotSent, call), Again::IfBudget);
+            prop_assert_ne!(again(Fate::SentAway, call), Again::IfBudget);
         }
 
         #[test]
         fn a_body_that_is_gone_is_never_sent_again(mut call in calls()) {
             call.replayable = false;
-            for fate in [Fate::NotSent, Fate::Unprocessed, Fate::Unknown] {
+            for fate in [Fate::NotSent, Fate::SentAway, Fate::Unprocessed, Fate::Unknown] {
                 prop_assert_eq!(again(fate, call), Again::Never);
             }
         }
 
         #[test]
-        fn every_call_comes_to_an_end(idempotent: bool, fates in proptest::collection::vec(0..3_u8, 100)) {
+        fn every_call_comes_to_an_end(idempotent: bool, fates in proptest::collection::vec(0..4_u8, 100)) {
             let mut call = Attempted { idempotent, replayable: true, unpaid: 0, unprocessed: 0, repeats: 0 };
             let mut ended = false;
             for fate in fates {
-                let fate = [Fate::NotSent, Fate::Unprocessed, Fate::Unknown][usize::from(fate)];
+                let fate = [Fate::NotSent, Fate::SentAway, Fate::Unprocessed, Fate::Unknown][usize::from(fate)];
                 match again(fate, call) {
                     Again::Free => call.unpaid += 1,
                     Again::IfBudget => call.repeats += 1,
