@@ -16,7 +16,7 @@ pub(crate) const CHECKS: [&str; 4] = ["lab: kill", "lab: blackhole", "lab: bench
 const MONITOR_ROWS: usize = 11;
 
 /// Rows of the client library's bench: of its fourteen parts three have two, and two have three.
-const CLIENT_ROWS: usize = 21;
+const CLIENT_ROWS: usize = 24;
 
 /// Runs the scenarios with `obit` at a load that takes seconds, and expects no failed call.
 pub(crate) fn check(tally: &mut Tally) -> Result<()> {

@@ -8,6 +8,7 @@ mod false_death;
 mod map_read;
 mod pick;
 mod scenario;
+mod shutdowns;
 mod throughput;
 
 use anyhow::Context as _;
@@ -51,6 +52,8 @@ pub enum Part {
     MonitorDies,
     /// Servers that send their clients away all the time.
     Goaway,
+    /// Servers that shut their connections down at random moments.
+    Shutdowns,
 }
 
 impl Suite for Part {
@@ -69,6 +72,7 @@ impl Suite for Part {
         Self::AllDead,
         Self::MonitorDies,
         Self::Goaway,
+        Self::Shutdowns,
     ];
 
     fn name(self) -> &'static str {
@@ -87,6 +91,7 @@ impl Suite for Part {
             Self::AllDead => "all-dead",
             Self::MonitorDies => "monitor-dies",
             Self::Goaway => "goaway",
+            Self::Shutdowns => "shutdowns",
         }
     }
 
@@ -97,6 +102,7 @@ impl Suite for Part {
             Self::MapRead | Self::Allocations => 1,
             Self::Pick | Self::Evict10k => 2,
             Self::Endpoints5k | Self::Golem | Self::MonitorDies | Self::Goaway => 3,
+            Self::Shutdowns => 4,
             Self::Blackhole => 9,
             Self::FalseDeath => 14,
             Self::Rolling | Self::AllDead => 5,
@@ -129,6 +135,7 @@ impl Part {
             Self::AllDead => scenario::all_dead(stage, scale).await,
             Self::MonitorDies => scenario::monitor_dies(stage, scale).await,
             Self::Goaway => scenario::goaway(stage, scale).await,
+            Self::Shutdowns => shutdowns::measure(stage, scale).await,
         }
     }
 

@@ -5,7 +5,9 @@ mod call;
 mod clients;
 mod endpoints;
 mod evict;
+mod leave;
 mod load;
+mod outlast;
 mod patience;
 pub(super) mod pick;
 mod read_map;
@@ -19,7 +21,9 @@ pub(super) use call::{Called, Kind};
 pub(super) use clients::{bare, of_endpoints, request, settled};
 pub(super) use endpoints::Grown;
 pub(super) use evict::Evicted;
+pub(super) use leave::{JOURNAL, Left};
 pub(super) use load::Loaded;
+pub(super) use outlast::Outlasted;
 pub(super) use patience::Doubted;
 pub(super) use pick::Picked;
 
@@ -30,6 +34,10 @@ pub(in crate::bench) enum Role {
     Serve(serve::ServeArgs),
     /// Calls as fast as 500 callers can, through one of several clients.
     Call(call::CallArgs),
+    /// Shuts its connections down gracefully all the time.
+    Leave(leave::LeaveArgs),
+    /// Calls servers that do.
+    Outlast(outlast::OutlastArgs),
     /// Calls until it is told to stop, while things happen.
     Load(load::LoadArgs),
     /// Calls at a rate until the pod it calls has vanished.
@@ -55,6 +63,8 @@ impl Role {
         match self {
             Self::Serve(args) => serve::run(args),
             Self::Call(args) => call::run(args),
+            Self::Leave(args) => leave::run(args),
+            Self::Outlast(args) => outlast::run(args),
             Self::Load(args) => load::run(args),
             Self::Blackhole(args) => blackhole::run(args),
             Self::Patience(args) => patience::run(args),
