@@ -41,6 +41,8 @@ enum Task {
     Demo,
     /// Everything CI checks; ends with `N passed, N failed, N skipped`
     Test,
+    /// What changed in the client library's public API
+    PublicApi(test::PublicApi),
     /// Fuzzes what reads foreign bytes, from the inputs in `fuzz/corpus`
     Fuzz(fuzz::Arguments),
     /// The kernel tests on Debian's kernels, in a virtual machine
@@ -94,6 +96,7 @@ fn main() -> Result<ExitCode> {
         }
         Task::Demo => lab::lab(&["demo".into()]),
         Task::Test => test::test(),
+        Task::PublicApi(arguments) => test::public_api(&arguments),
         Task::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Task::TestKernels { kernels } => kernels::test_kernels(&kernels),
         Task::Lab { arguments } => lab::lab(&arguments),

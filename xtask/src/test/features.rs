@@ -6,7 +6,7 @@ use super::{KERNEL_TESTS, Tally};
 use crate::command::{cargo, metadata, run};
 
 /// The crate that applications link.
-const LIBRARY: &str = "obit";
+pub(super) const LIBRARY: &str = "obit";
 
 /// Its features, but those for its tests.
 fn public() -> Result<Vec<String>> {

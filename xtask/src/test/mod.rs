@@ -3,6 +3,7 @@
 mod features;
 mod fuzz;
 mod lab;
+mod public_api;
 mod tally;
 mod units;
 
@@ -14,6 +15,7 @@ use serde_json::Value;
 
 use crate::command::{cargo, metadata, run, spell};
 use crate::{ebpf, host, kernels};
+pub(crate) use public_api::{Arguments as PublicApi, public_api};
 pub(crate) use tally::Tally;
 
 /// The feature that a test target requires when it loads programs into the kernel or makes namespaces.
@@ -44,6 +46,8 @@ pub(crate) fn test() -> Result<ExitCode> {
         "docs",
         run(cargo(["doc", "--no-deps", "--all-features"]).env("RUSTDOCFLAGS", "-D warnings"))?.success(),
     );
+    stage("public API of the library");
+    public_api::check(&mut tally);
     stage("unit, property, socket and doc tests");
     cargo_test(&mut tally, cargo(["test", "--no-fail-fast"]).args(features::all()?))?;
     stage("fuzzing");
