@@ -66,7 +66,7 @@
 //! | [`connect_timeout`](crate::ClientBuilder::connect_timeout) | 5 s | peers are far away or slow to greet; it bounds no call while another endpoint is ready |
 //! | [`drain_timeout`](crate::ClientBuilder::drain_timeout) | 30 s | calls last longer than that |
 //! | [`connections_per_endpoint`](crate::ClientBuilder::connections_per_endpoint) | 1 | large bodies share a connection, or a server works with one thread for each |
-//! | [`hedge_after`](crate::ClientBuilder::hedge_after) | never | the slowest calls matter more than a few calls made twice |
+//! | [`hedge_after`](crate::ClientBuilder::hedge_after) | never | the slowest calls matter more than a few calls made twice; calls on a suspect then go elsewhere at once, too |
 //! | [`outlier_detection`](crate::ClientBuilder::outlier_detection), [`health_check`](crate::ClientBuilder::health_check) | off | endpoints can be up and useless |
 //! | [`max_connection_age`](crate::ClientBuilder::max_connection_age) | never | there is a load balancer below HTTP in between |
 //!

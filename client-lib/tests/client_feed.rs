@@ -5,6 +5,8 @@
 mod client_support;
 mod support;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use client_support::{Server, get, post, settled};
 use http::Response;
@@ -111,6 +113,72 @@ async fn a_suspect_is_asked_and_one_that_answers_returns_with_its_calls_unharmed
         server.release();
     }
     all_answered(calls).await;
+}
+
+/// Which calls the servers were sent, each as often as it was.
+fn sent(servers: &[Server]) -> Vec<u64> {
+    let mut ids: Vec<_> = servers.iter().flat_map(Server::ids).collect();
+    ids.sort_unstable();
+    ids
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_on_a_suspect_is_hedged_at_once_and_only_once_if_it_may_be_repeated() {
+    let monitor = LiveMonitor::start();
+    let servers = Server::several(3).await;
+    let client = Client::builder("http://pods.test")
+        .feed(monitor.feed())
+        .endpoints(servers.iter().map(Server::address))
+        .hedge_after(Duration::from_secs(3600))
+        .build()
+        .unwrap();
+    settled(&client, 3).await;
+    monitor.watching(servers[0].address()).await;
+    let mut events = client.events();
+    for server in &servers {
+        server.hold();
+    }
+    // One of either kind on each server.
+    let once = posts(&client, 3);
+    for server in &servers {
+        server.holds(1).await;
+    }
+    let mut repeatable = JoinSet::new();
+    for id in 10..13 {
+        let client = client.clone();
+        let mut request = post(id, Bytes::new());
+        request.extensions_mut().insert(Idempotent(true));
+        repeatable.spawn(async move { client.request(request).await });
+    }
+    for server in &servers {
+        server.holds(2).await;
+    }
+    assert_eq!(sent(&servers), [0, 1, 2, 10, 11, 12]);
+    let on_the_suspect = *servers[0].ids().last().unwrap();
+
+    monitor.say(servers[0].address(), Verdict::Suspect, Reason::SynStalled);
+    comes_to(&mut events, &servers[0], Phase::Suspect).await;
+    let hedged = async {
+        while sent(&servers).len() < 7 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let hedged = tokio::time::timeout(Duration::from_secs(30), hedged).await;
+    assert!(hedged.is_ok(), "no call was hedged");
+    comes_to(&mut events, &servers[0], Phase::Ready).await;
+
+    monitor.say(servers[0].address(), Verdict::Suspect, Reason::SynStalled);
+    comes_to(&mut events, &servers[0], Phase::Suspect).await;
+    comes_to(&mut events, &servers[0], Phase::Ready).await;
+    // Whoever was sent a call answers it, but for the suspect.
+    servers[1].release();
+    servers[2].release();
+    all_answered(repeatable).await;
+    servers[0].release();
+    all_answered(once).await;
+    let mut expected = vec![0, 1, 2, 10, 11, 12, on_the_suspect];
+    expected.sort_unstable();
+    assert_eq!(sent(&servers), expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -155,8 +155,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Sends a call that may be processed twice to a second endpoint when the first has not answered after this time; the first
-    /// answer wins, and the other stream is reset. Paid from the [retry budget](Self::retry_budget), and only while a stream is
+    /// Sends a call that may be processed twice to a second endpoint when the first has not answered after this time, or at once
+    /// when the first comes to be suspected meanwhile: by the monitor, or because its kernel acknowledges nothing. The first
+    /// answer wins, and the other stream is reset. No call has more than one such attempt. Paid from the [retry budget](Self::retry_budget), and only while a stream is
     /// free; bodies that are still being produced are not hedged. Default: `None`, never. A good value is what nine of ten
     /// calls, or nineteen of twenty, take at most: less doubles the traffic, more gains nothing.
     pub fn hedge_after(mut self, pause: impl Into<Option<Duration>>) -> Self {

@@ -26,7 +26,7 @@ mod names {
 /// | `obit_client_calls_total` | counter | `service`, `outcome` | calls that ended: `ok` with a response's head, or the kind of [`Error`] |
 /// | `obit_client_call_seconds` | histogram | `service` | from the call to its response's head or its error |
 /// | `obit_client_calls_moved_total` | counter | `service`, `fate` | calls sent again elsewhere, by what became of the attempt before |
-/// | `obit_client_hedges_total` | counter | `service` | calls sent to a second endpoint because the first was slow |
+/// | `obit_client_hedges_total` | counter | `service` | calls sent to a second endpoint because the first was slow or suspected |
 /// | `obit_client_calls_waiting` | gauge | `service` | calls in the queue |
 /// | `obit_client_endpoints` | gauge | `service`, `phase` | endpoints by [`Phase`] |
 /// | `obit_client_endpoint_transitions_total` | counter | `service`, `to`, `cause` | changes of an endpoint's phase |
@@ -46,7 +46,7 @@ pub fn describe_metrics() {
     describe_counter!(
         names::HEDGES,
         Unit::Count,
-        "Calls sent to a second endpoint because the first was slow"
+        "Calls sent to a second endpoint because the first was slow or suspected"
     );
     describe_gauge!(names::WAITING, Unit::Count, "Calls in the queue");
     describe_gauge!(names::ENDPOINTS, Unit::Count, "Endpoints by phase");

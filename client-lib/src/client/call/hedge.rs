@@ -1,9 +1,9 @@
-//! Hedged calls: a second attempt elsewhere when the first is slow, and the first answer wins.
+//! Hedged calls: a second attempt elsewhere when the first is slow or its endpoint is suspected, and the first answer wins.
 
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::Response;
 use http::request::Parts;
 use hyper::body::Incoming;
@@ -13,8 +13,8 @@ use super::payload::Payload;
 use crate::client::pool::{Pool, Slot, Tried};
 use crate::client::retry::Fate;
 
-/// Attempts on `slot` and, if no answer came after `pause`, on another endpoint too, where one has a free stream and the
-/// budget a token. Those who are asked and do not answer first have their stream reset.
+/// Attempts on `slot` and, if no answer came after `pause` or until its endpoint is suspected, on another endpoint too, where
+/// one has a free stream and the budget a token. Those who are asked and do not answer first have their stream reset.
 ///
 /// Of several failures the one that leaves most open is returned; `tried` has every endpoint that was asked.
 pub(super) async fn hedged(
@@ -27,9 +27,11 @@ pub(super) async fn hedged(
 ) -> Result<(Response<Incoming>, Slot), Failed> {
     let mut attempts = FuturesUnordered::new();
     tried.push(slot.peer());
+    let doubted = slot.doubted().fuse();
+    let mut doubted = std::pin::pin!(doubted);
     attempts.push(attempt(slot, head, payload));
-    let hedge = tokio::time::sleep(pause);
-    let mut hedge = std::pin::pin!(hedge);
+    let slow = tokio::time::sleep(pause).fuse();
+    let mut slow = std::pin::pin!(slow);
     let mut alone = true;
     let mut failure: Option<Failed> = None;
     loop {
@@ -46,19 +48,21 @@ pub(super) async fn hedged(
                         return Err(worst);
                     }
                     failure = Some(worst);
+                    continue;
                 }
             },
-            () = &mut hedge, if alone => {
-                alone = false;
-                if let Some(slot) = pool.other_slot(head, tried)
-                    && pool.budget().withdraw(pool.age())
-                {
-                    pool.telemetry().hedged();
-                    tracing::debug!(peer = %slot.peer(), "call is hedged");
-                    tried.push(slot.peer());
-                    attempts.push(attempt(slot, head, payload));
-                }
-            }
+            // Once each: where the suspicion found nobody else, the pause may.
+            () = &mut doubted, if alone => {}
+            () = &mut slow, if alone => {}
+        }
+        if let Some(slot) = pool.other_slot(head, tried)
+            && pool.budget().withdraw(pool.age())
+        {
+            alone = false;
+            pool.telemetry().hedged();
+            tracing::debug!(peer = %slot.peer(), "call is hedged");
+            tried.push(slot.peer());
+            attempts.push(attempt(slot, head, payload));
         }
     }
 }

@@ -72,6 +72,12 @@ impl Confirm {
         answer
     }
 
+    /// A dial on its way that brings no answer before this is dropped.
+    #[cfg(test)]
+    pub(super) async fn delayed(&self) -> impl Sized + '_ {
+        self.last.lock().await
+    }
+
     async fn dial(&self) -> Answer {
         let bound = self.pool.handshakes().bound();
         let dial = connection::dial(&self.pool.settings.feed, self.peer, &self.pool.settings.dial);

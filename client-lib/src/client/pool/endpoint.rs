@@ -262,6 +262,8 @@ impl Endpoint {
                 // A doubt older than the handshake is answered by it.
                 Verdict::Suspect if health.kernel_ns == 0 || health.kernel_ns > established_ns => {
                     self.enter(Phase::Suspect, Cause::Verdict(health), Some(&lane));
+                    // After the rotation has heard of it: who is told looks for another endpoint there.
+                    lane.doubt();
                     let answer = tokio::select! {
                         biased;
                         ended = over(&lane, &mut silent) => {

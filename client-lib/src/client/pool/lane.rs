@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::client::conn::{http1, http2};
 use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
 
 use super::gauge::{Gauge, Stage};
 use super::outlier::Tally;
@@ -41,6 +42,8 @@ pub(crate) struct Lane {
     busy: Notify,
     /// Told when the last call left.
     idle: Notify,
+    /// Told while its peer is suspected. Shared, so that a call that listens keeps no connection.
+    doubt: Arc<Notify>,
     handle: ConnectionHandle,
     /// Of its endpoint, where outliers are looked for.
     tally: Option<Arc<Tally>>,
@@ -63,6 +66,7 @@ impl Lane {
             used: AtomicBool::new(false),
             busy: Notify::new(),
             idle: Notify::new(),
+            doubt: Arc::default(),
             handle,
             tally,
         }
@@ -140,6 +144,16 @@ impl Lane {
         while self.in_flight() > 0 {
             self.idle.notified().await;
         }
+    }
+
+    /// Its peer is suspected: calls in flight may ask somebody else too.
+    pub(crate) fn doubt(&self) {
+        self.doubt.notify_waiters();
+    }
+
+    /// Completes when the peer is suspected after this was called. Cancel safe.
+    pub(crate) fn doubted(&self) -> OwnedNotified {
+        self.doubt.clone().notified_owned()
     }
 
     pub(crate) fn in_flight(&self) -> usize {

@@ -186,7 +186,7 @@ impl Pool {
         &self.telemetry
     }
 
-    /// After what time without an answer a call that may be repeated is sent to a second endpoint.
+    /// After what time without an answer, or a suspicion before, a call that may be repeated is sent to a second endpoint.
     pub(crate) fn hedge_after(&self) -> Option<Duration> {
         self.settings.hedge_after
     }

@@ -65,6 +65,11 @@ impl Slot {
         self.0.peer()
     }
 
+    /// Completes when its peer is suspected after this was called. Cancel safe.
+    pub(crate) fn doubted(&self) -> OwnedNotified {
+        self.0.doubted()
+    }
+
     /// Sends one request. Dropping the future resets its stream.
     pub(crate) async fn send(&self, request: Request<Outbound>) -> Result<Response<Incoming>, Unanswered> {
         let Some(sender) = self.0.lend() else {

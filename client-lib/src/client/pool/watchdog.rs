@@ -23,7 +23,7 @@ const ALERT: Duration = Duration::from_millis(15);
 const PATIENCE: u32 = 25;
 
 /// Completes when the peer of `lane` is dead by its silence: nothing acknowledged for the rule's threshold *and* a fresh
-/// dial not answered. Suspicion alone never completes it. The lane is not killed yet.
+/// dial not answered. Suspicion alone never completes it; the lane is told at each look. The lane is not killed yet.
 ///
 /// # Cancel safety
 ///
@@ -41,7 +41,7 @@ pub(super) async fn silence(lane: &Lane, confirm: &Confirm) -> PeerDead {
             }
         }
         tokio::time::sleep(STROLL).await;
-        if is_doubtful(&probe) && is_dead(&probe, confirm).await {
+        if is_doubtful(&probe) && is_dead(lane, &probe, confirm).await {
             return PeerDead {
                 peer: lane.peer(),
                 reason: Reason::Silence,
@@ -61,7 +61,7 @@ fn is_doubtful(probe: &SocketProbe) -> bool {
 }
 
 /// Follows one silence to its end: `false` when the peer was heard, `true` when rule and dial agree that it is dead.
-async fn is_dead(probe: &SocketProbe, confirm: &Confirm) -> bool {
+async fn is_dead(lane: &Lane, probe: &SocketProbe, confirm: &Confirm) -> bool {
     let mut rule = SilenceRule::default();
     let mut dial: Option<Pin<Box<dyn Future<Output = Answer> + Send + '_>>> = None;
     let mut answer = None;
@@ -71,18 +71,19 @@ async fn is_dead(probe: &SocketProbe, confirm: &Confirm) -> bool {
         let Some(silence) = sample.silence().filter(|silence| *silence >= ALERT) else {
             return false;
         };
-        match (rule.observe(&sample), answer) {
+        let said = rule.observe(&sample);
+        if said >= Silence::Dial && answer.is_none() && dial.is_none() {
+            dial = Some(Box::pin(confirm.ask(clock::now())));
+        }
+        match (said, answer) {
             (_, Some(Answer::Alive)) => {
                 // The peer's kernel answers others. One lost segment is not a death: begin anew after a while.
                 tokio::time::sleep(silence).await;
                 return false;
             }
             (Silence::Suspect, Some(Answer::Gone(_))) => return true,
-            (Silence::Quiet, _) => {}
-            (Silence::Dial | Silence::Suspect, None) if dial.is_none() => {
-                dial = Some(Box::pin(confirm.ask(clock::now())));
-            }
-            (Silence::Dial | Silence::Suspect, _) => {}
+            (Silence::Suspect, None) => lane.doubt(),
+            (Silence::Dial | Silence::Quiet, _) => {}
         }
         next += CADENCE;
         match &mut dial {
@@ -94,5 +95,60 @@ async fn is_dead(probe: &SocketProbe, confirm: &Confirm) -> bool {
             }
             _ => tokio::time::sleep_until(next).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use socket2::{SockFilter, SockRef};
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::Feed;
+    use crate::client::Client;
+    use crate::client::pool::driver;
+    use crate::client::pool::gauge::Gauge;
+    use crate::client::pool::lane::Sender;
+    use crate::client::pool::queue::Queue;
+    use crate::client::pool::slot::Slot;
+    use crate::connection::{DialOptions, dial};
+
+    #[tokio::test]
+    async fn who_waits_for_an_answer_is_told_of_a_silence_before_a_dial_has_settled_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = listener.local_addr().unwrap();
+        let io = dial(&Feed::offline(), peer, &DialOptions::default()).await.unwrap();
+        let (mut accepted, _) = listener.accept().await.unwrap();
+        let queue = Arc::new(Queue::new(1, Duration::ZERO));
+        let (handle, gauge) = (io.handle(), Arc::new(Gauge::new(queue, None)));
+        // BPF_RET | BPF_K with 0: its kernel throws away whatever comes, and so acknowledges nothing.
+        let deaf = [SockFilter::new(0x06, 0, 0, 0)];
+        SockRef::from(&accepted).attach_filter(&deaf).unwrap();
+        let (sender, driver) = driver::http2(io, gauge.clone(), handle.kill_switch().clone())
+            .await
+            .unwrap();
+        let driver = tokio::spawn(driver);
+        gauge.limit(1);
+        let lane = Arc::new(Lane::new(peer, Sender::Http2(sender), gauge, handle, None));
+        let _call = Slot::of(&lane).unwrap();
+
+        let client = Client::builder("http://pods.test")
+            .feed(Feed::offline())
+            .endpoints([peer]);
+        let client = client.build().unwrap();
+        let confirm = Confirm::new(client.pool.clone(), peer);
+        let _dial = confirm.delayed().await;
+        let doubted = lane.doubted();
+        tokio::select! {
+            () = doubted => {}
+            _ = silence(&lane, &confirm) => panic!("dead without a dial's answer"),
+            () = tokio::time::sleep(Duration::from_secs(30)) => panic!("nobody was told"),
+        }
+        driver.abort();
+        // It never heard anything.
+        assert!(tokio::time::timeout(Duration::ZERO, accepted.read_u8()).await.is_err());
     }
 }
