@@ -77,6 +77,7 @@
 //! | `debug-page` | no | `debug_page`: how a client's endpoints stand, as a page or as JSON |
 //! | `kernel-tests` | no | tests of this crate that make network namespaces and need root |
 
+mod backoff;
 pub mod client;
 mod clock;
 pub mod connection;

@@ -9,7 +9,6 @@
 //! A feed never fails. Without a monitor it is *blind*: every peer is [`Unknown`](crate::Verdict::Unknown), and whoever
 //! uses it works from evidence of its own.
 
-mod backoff;
 mod builder;
 mod cell;
 mod link;

@@ -16,12 +16,12 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::codec::{FramedRead, FramedWrite};
 
-use super::backoff::Backoff;
 use super::builder::FeedBuilder;
 use super::services::Services;
 use super::state::{MAX_WATCHED_PEERS, State, Violation};
 use super::status::FeedStatus;
 use super::table::{Interest, Table};
+use crate::backoff::Backoff;
 use crate::clock;
 
 /// Intervals without any message after which a monitor counts as gone.

@@ -19,8 +19,8 @@ use super::judge::judged;
 use super::lane::Lane;
 use super::open::Failure;
 use super::outlier::Tally;
-use super::redial::Redial;
 use super::roster::{Seat, Tenure};
+use crate::backoff::Backoff;
 use crate::client::event::{Cause, Phase};
 use crate::clock;
 use crate::connection::{self, DialError};
@@ -29,6 +29,11 @@ use crate::health::{Health, Verdict};
 
 /// A connection that lived this long, or answered a call, earned an immediate redial when it ends.
 const PROVEN: Duration = Duration::from_secs(1);
+
+/// The first pause between dials of an endpoint that is out, and the longest: a restarted pod is back within seconds without
+/// any monitor.
+const REDIAL: Duration = Duration::from_millis(50);
+const REDIAL_MOST: Duration = Duration::from_secs(3);
 
 /// The least time between two dials on demand of calls that find nobody in rotation.
 const DEMAND_PAUSE: Duration = Duration::from_millis(100);
@@ -50,7 +55,7 @@ pub(super) struct Endpoint {
     confirm: Arc<Confirm>,
     /// Whether the first connection is up.
     standing: Arc<watch::Sender<bool>>,
-    redial: Redial,
+    redial: Backoff,
     dice: fastrand::Rng,
     tally: Option<Arc<Tally>>,
     /// Until the first connection that is not the endpoint's first takes calls.
@@ -73,7 +78,7 @@ pub(super) async fn live(
         watch: pool.settings.feed.watch(peer),
         confirm: confirm.clone(),
         standing: standing.clone(),
-        redial: Redial::default(),
+        redial: Backoff::new(REDIAL, REDIAL_MOST),
         dice: fastrand::Rng::with_seed(fastrand::u64(..)),
         pool: pool.clone(),
         peer,
@@ -112,7 +117,7 @@ impl Endpoint {
                         continue;
                     }
                     if proven {
-                        self.redial = Redial::default();
+                        self.redial.reset();
                     }
                     if next == Phase::Connecting && proven {
                         phase = Phase::Connecting;
@@ -147,7 +152,7 @@ impl Endpoint {
                     };
                     let (lane, cause) = ended.unwrap_or((first, Cause::Closed));
                     if lane.has_served() {
-                        self.redial = Redial::default();
+                        self.redial.reset();
                     }
                     self.enter(Phase::Idle, cause, None);
                     self.retire(lane);

@@ -21,7 +21,6 @@ mod open;
 mod outlier;
 mod protocol;
 mod queue;
-mod redial;
 mod roster;
 mod rotation;
 mod slot;

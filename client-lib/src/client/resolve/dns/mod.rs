@@ -305,24 +305,23 @@ impl Resolve for Dns {
                 return;
             }
             let mut asker = None;
-            let mut failures = 0;
+            let mut backoff = self.pace.backoff();
             let mut emptiness = Emptiness::default();
             loop {
                 let begun = clock::now();
                 let pause = match self.once(&mut asker).await {
                     Ok(Answer { endpoints, ttl }) => {
-                        failures = 0;
+                        backoff.reset();
                         emptiness = Emptiness::default();
                         sets.publish(endpoints).await;
                         self.pace.after_answer(ttl)
                     }
                     Err(error) => {
-                        failures += 1;
                         if emptiness.lasts(error.is_negative_answer(), clock::now(), self.empty_after) {
                             sets.publish(Vec::new()).await;
                         }
                         sets.failed(error).await;
-                        self.pace.after_failure(failures)
+                        backoff.pause(0.0)
                     }
                 };
                 let trouble = async {

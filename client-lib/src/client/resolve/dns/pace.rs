@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::backoff::Backoff;
+
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
     pub(super) least: Duration,
@@ -24,13 +26,9 @@ impl Pace {
         ttl.clamp(self.least, self.most)
     }
 
-    /// From a quarter of a second, doubling up to ten.
-    pub(super) fn after_failure(&self, failures: u32) -> Duration {
-        let first = Duration::from_millis(250);
-        first
-            .saturating_mul(1 << failures.saturating_sub(1).min(6))
-            .min(Duration::from_secs(10))
-            .min(self.most)
+    /// The pauses after failures: from a quarter of a second, doubling up to ten.
+    pub(super) fn backoff(&self) -> Backoff {
+        Backoff::new(Duration::from_millis(250), Duration::from_secs(10).min(self.most))
     }
 }
 
@@ -48,10 +46,8 @@ mod tests {
 
     #[test]
     fn failures_are_retried_soon_and_then_less_often() {
-        let pace = Pace::default();
-        let pauses: Vec<_> = (1..9)
-            .map(|failures| pace.after_failure(failures).as_millis())
-            .collect();
+        let mut backoff = Pace::default().backoff();
+        let pauses: Vec<_> = (1..9).map(|_| backoff.pause(0.0).as_millis()).collect();
         assert_eq!(pauses, [250, 500, 1_000, 2_000, 4_000, 8_000, 10_000, 10_000]);
     }
 }
