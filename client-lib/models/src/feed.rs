@@ -4,6 +4,8 @@
 mod cell;
 #[path = "../../src/feed/link.rs"]
 mod link;
+#[path = "../../src/feed/service_watch.rs"]
+mod service_watch;
 #[path = "../../src/feed/services.rs"]
 mod services;
 #[path = "../../src/feed/state.rs"]

@@ -12,6 +12,7 @@
 mod builder;
 mod cell;
 mod link;
+mod service_watch;
 mod services;
 mod state;
 mod status;
@@ -29,7 +30,7 @@ use tokio::task::AbortHandle;
 
 pub use builder::FeedBuilder;
 pub(crate) use link::{Arrival, Link};
-pub use services::{ServiceError, ServiceReason, ServiceState, ServiceWatch};
+pub use service_watch::{ServiceError, ServiceReason, ServiceState, ServiceWatch};
 pub(crate) use state::MAX_WATCHED_PEERS;
 pub use status::FeedStatus;
 use table::Table;

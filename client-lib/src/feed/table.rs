@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::cell::PeerCell;
 use super::link::{Arrival, Link};
-use super::services::ServiceState;
+use super::service_watch::ServiceState;
 use super::state::Change;
 use super::status::FeedStatus;
 use crate::Health;
