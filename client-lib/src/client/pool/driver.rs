@@ -29,6 +29,10 @@ use crate::connection::KillSwitch;
 /// it do not hold them longer.
 const AFTERLIFE: Duration = Duration::from_millis(100);
 
+/// Calls that hear of a death at once. Between portions this task lets others run: the first call does not wait until the last one of
+/// thousands is woken. Fewer than a worker's own queue holds, so that they are run next.
+const PORTION: usize = 64;
+
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// An executor that keeps the futures it is given for the [`Driver`]: first hyper's connection task, then those of each request.
@@ -78,6 +82,7 @@ where
         task,
         executor,
         streams: FuturesUnordered::new(),
+        untold: 0,
         afterlife: None,
         gauge,
         kill,
@@ -121,6 +126,8 @@ pub(crate) struct Driver<T: Read + Write + Unpin + Send + 'static> {
     task: Option<Task>,
     executor: OneTask,
     streams: FuturesUnordered<Task>,
+    /// Calls that have not heard of the connection's death.
+    untold: usize,
     /// Of the streams after the connection's death.
     afterlife: Option<Pin<Box<Sleep>>>,
     gauge: Arc<Gauge>,
@@ -131,8 +138,17 @@ impl<T: Read + Write + Unpin + Send + 'static> Driver<T> {
     /// Completes when nobody needs the streams of the killed connection any more.
     fn poll_killed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.gauge.shut();
-        // Hands back what was not sent.
-        self.connection = None;
+        if let Some(connection) = self.connection.take() {
+            // Hands back what was not sent.
+            drop(connection);
+            self.untold = self.gauge.load().in_flight();
+        }
+        if self.untold > PORTION {
+            self.untold -= PORTION;
+            self.gauge.tell(PORTION);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         self.gauge.reach(Stage::Closed);
         if self.gauge.load().in_flight() == 0 {
             return Poll::Ready(());

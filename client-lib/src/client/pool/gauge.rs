@@ -98,6 +98,11 @@ impl Gauge {
         }
     }
 
+    /// Tells so many calls that the connection is over, before the others hear of it by its last stage.
+    pub(super) fn tell(&self, calls: usize) {
+        (0..calls).for_each(|_| self.ended.notify_one());
+    }
+
     /// Waits until the connection is over: the last [`Stage`], without a look at those before. Cancel safe.
     pub(super) async fn over(&self) {
         let mut ended = std::pin::pin!(self.ended.notified());
