@@ -221,6 +221,15 @@ async fn a_draining_endpoint_gets_no_new_calls_and_ends_its_old_ones() {
     all_answered(calls).await;
     monitor.say(servers[0].address(), Verdict::Alive, Reason::Handshake);
     comes_to(&mut events, &servers[0], Phase::Ready).await;
+    monitor.say(servers[0].address(), Verdict::Draining, Reason::Unspecified);
+    comes_to(&mut events, &servers[0], Phase::Draining).await;
+    monitor.say(servers[0].address(), Verdict::Suspect, Reason::SynStalled);
+    let asked = async {
+        comes_to(&mut events, &servers[0], Phase::Suspect).await;
+        comes_to(&mut events, &servers[0], Phase::Ready).await;
+    };
+    let asked = tokio::time::timeout(Duration::from_secs(20), asked).await;
+    asked.expect("a draining endpoint that is suspected is asked");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

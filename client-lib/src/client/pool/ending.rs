@@ -30,7 +30,7 @@ pub(super) enum Ended {
 }
 
 /// Completes when the connection takes no new calls. Cancel safe.
-pub(super) async fn ended(lane: &Lane) -> Ended {
+async fn ended(lane: &Lane) -> Ended {
     tokio::select! {
         biased;
         _ = lane.connection().kill_switch().killed() => Ended::Killed,

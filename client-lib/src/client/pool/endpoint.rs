@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::Pool;
 use super::berth::Growth;
 use super::confirm::{Answer, Confirm};
-use super::ending::{Ended, Silent, drain, ended, over, silent};
+use super::ending::{Ended, Silent, drain, over, silent};
 use super::extras::{Dialling, Stay, extras};
 use super::judge::judged;
 use super::lane::Lane;
@@ -215,18 +215,22 @@ impl Endpoint {
     /// why.
     async fn serve(&mut self, mut lane: Arc<Lane>) -> (Arc<Lane>, Phase, Cause) {
         let mut established_ns = clock::monotonic_ns();
+        // Goes on whatever else is heard: a dial it has begun is not begun anew for a suspicion.
+        let mut silent = silent(lane.clone(), self.confirm.clone());
+        // A verdict that was heard and not acted on.
+        let mut heard: Option<Health> = None;
         let known = self.watch.health();
-        if known.verdict == Verdict::Draining
-            && let Some((phase, cause)) = self.sit_out(&lane, known).await
-        {
-            return (lane, phase, cause);
+        if known.verdict == Verdict::Draining {
+            match self.sit_out(&lane, &mut silent, known).await {
+                Ok(next) => heard = Some(next),
+                Err((phase, cause)) => return (lane, phase, cause),
+            }
+        } else {
+            self.enter(Phase::Ready, Cause::Answered, Some(&lane));
         }
-        self.enter(Phase::Ready, Cause::Answered, Some(&lane));
         // Not before: nobody is to take it for missing.
         self.dialling = None;
         let mut old_at = self.old_at();
-        // Goes on whatever else is heard: a dial it has begun is not begun anew for a suspicion.
-        let mut silent = silent(lane.clone(), self.confirm.clone());
         let mut successor: Option<Successor> = None;
         loop {
             let health = tokio::select! {
@@ -235,7 +239,7 @@ impl Endpoint {
                     let (phase, cause) = self.end_of(ended);
                     return (lane, phase, cause);
                 }
-                health = self.watch.changed() => health,
+                health = next(&mut heard, &mut self.watch) => health,
                 () = self.pool.falls_asleep() => return (lane, Phase::Idle, Cause::Unused),
                 () = clock::reached(old_at) => {
                     if self.stay == Stay::WhileUsed {
@@ -286,11 +290,10 @@ impl Endpoint {
                         }
                     }
                 }
-                Verdict::Draining => {
-                    if let Some((phase, cause)) = self.sit_out(&lane, health).await {
-                        return (lane, phase, cause);
-                    }
-                }
+                Verdict::Draining => match self.sit_out(&lane, &mut silent, health).await {
+                    Ok(next) => heard = Some(next),
+                    Err((phase, cause)) => return (lane, phase, cause),
+                },
                 // A death after this connection's birth threw its kill switch, which `ended` sees; an older one is of
                 // somebody who had the address before.
                 Verdict::Dead | Verdict::Suspect | Verdict::Alive | Verdict::Unknown => {}
@@ -304,26 +307,31 @@ impl Endpoint {
         Some(clock::now() + age.mul_f64(0.9 + 0.2 * self.dice.f64()))
     }
 
-    /// Takes no new calls while the verdict is that it is going away; back when that is withdrawn, or says how it ended.
-    async fn sit_out(&mut self, lane: &Arc<Lane>, health: Health) -> Option<(Phase, Cause)> {
+    /// Takes no new calls while the verdict is that it is going away. Back, with the verdict that withdrew it; or how it ended.
+    async fn sit_out(
+        &mut self,
+        lane: &Arc<Lane>,
+        silent: &mut Silent,
+        health: Health,
+    ) -> Result<Health, (Phase, Cause)> {
         self.enter(Phase::Draining, Cause::Verdict(health), Some(lane));
         let undone = async {
-            while self.watch.health().verdict == Verdict::Draining {
+            loop {
+                let health = self.watch.health();
+                if health.verdict != Verdict::Draining {
+                    return health;
+                }
                 self.watch.changed().await;
             }
         };
-        let ended = tokio::select! {
+        let undone = tokio::select! {
             biased;
-            ended = ended(lane) => Some(ended),
-            () = undone => None,
+            ended = over(lane, silent) => Err(ended),
+            health = undone => Ok(health),
         };
-        match ended {
-            Some(ended) => Some(self.end_of(ended)),
-            None => {
-                self.enter(Phase::Ready, Cause::Verdict(self.watch.health()), Some(lane));
-                None
-            }
-        }
+        let health = undone.map_err(|ended| self.end_of(ended))?;
+        self.enter(Phase::Ready, Cause::Verdict(health), Some(lane));
+        Ok(health)
     }
 
     fn end_of(&self, ended: Ended) -> (Phase, Cause) {
@@ -368,6 +376,14 @@ async fn succeed(successor: &mut Option<Successor>) -> Result<Arc<Lane>, Failure
     match successor {
         Some(successor) => successor.await,
         None => std::future::pending().await,
+    }
+}
+
+/// The verdict that was heard, or else the next. Cancel safe.
+async fn next(heard: &mut Option<Health>, watch: &mut PeerWatch) -> Health {
+    match heard.take() {
+        Some(health) => health,
+        None => watch.changed().await,
     }
 }
 
