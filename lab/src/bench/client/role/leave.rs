@@ -2,25 +2,17 @@
 //! they processed.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
-use std::future::{Future as _, poll_fn, ready};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use bytes::Bytes;
-use http::{HeaderName, Request, Response};
-use http_body_util::Empty;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use http::{HeaderMap, HeaderName};
 use serde::{Deserialize, Serialize};
-use socket2::SockRef;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
+use super::farewell::Farewell;
 use crate::bench::talk::READY;
 
 /// The header that names a call.
@@ -28,12 +20,6 @@ pub(super) const CALL_ID: HeaderName = HeaderName::from_static("call-id");
 
 /// The word that has the journal printed.
 pub(in crate::bench::client) const JOURNAL: &str = "journal";
-
-/// Calls a connection may have at once.
-const STREAMS: u32 = 1_000;
-
-/// How often a socket is asked whether everything is acknowledged.
-const LOOK: Duration = Duration::from_millis(1);
 
 /// What the servers are told.
 #[derive(Debug, Clone, clap::Args)]
@@ -47,18 +33,6 @@ pub(in crate::bench) struct LeaveArgs {
     /// What the moments are drawn from.
     #[arg(long)]
     seed: u64,
-}
-
-/// How a connection is shut down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Farewell {
-    /// A GOAWAY that names no stream, then one with the last, and the end when the calls are answered (RFC 9113 § 6.8).
-    Twice,
-    /// The same, and then the socket is reset instead of closed, as soon as the peer's kernel has it all.
-    TwiceAndReset,
-    /// One GOAWAY with the last stream, and the socket is closed as soon as the peer's kernel has that, whatever is on its
-    /// way here: the peer's kernel is told that the connection was reset.
-    Once,
 }
 
 /// What the servers saw.
@@ -103,11 +77,8 @@ impl Shared {
         write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn received<B>(&self, request: &Request<B>) {
-        let id = request
-            .headers()
-            .get(CALL_ID)
-            .and_then(|id| id.to_str().ok()?.parse().ok());
+    fn received(&self, head: &HeaderMap) {
+        let id = head.get(CALL_ID).and_then(|id| id.to_str().ok()?.parse().ok());
         if let Some(id) = id {
             self.write(|journal| *journal.receipts.entry(id).or_default() += 1);
         }
@@ -150,80 +121,12 @@ async fn accept(listener: TcpListener, farewell: Farewell, life: Duration, mut r
         tokio::spawn(async move {
             // A connection that ends badly is the client's business: it is the one that is measured.
             let _ = stream.set_nodelay(true);
-            // Closed last, by whoever says goodbye.
-            let Ok(socket) = stream.as_fd().try_clone_to_owned() else {
-                return;
-            };
-            match farewell {
-                Farewell::Twice | Farewell::TwiceAndReset => twice(stream, &socket, farewell, life, &journal).await,
-                Farewell::Once => once(stream, &socket, life, &journal).await,
+            let served = farewell.serve(stream, life, |head| journal.received(head));
+            if let Ok(true) = served.await {
+                journal.shut_down();
             }
         });
     }
-}
-
-/// Waits until the peer's kernel has acknowledged everything. A reset makes this end's kernel forget what it has not sent: that is
-/// lost whatever a client does.
-async fn acknowledged(socket: &OwnedFd) {
-    loop {
-        let mut owed: libc::c_int = 0;
-        #[expect(unsafe_code, reason = "no library offers SIOCOUTQ")]
-        // SAFETY: the descriptor is open, and the request writes one int.
-        let told = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut owed) };
-        if told != 0 || owed == 0 {
-            return;
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
-async fn twice(stream: TcpStream, socket: &OwnedFd, farewell: Farewell, life: Duration, journal: &Shared) {
-    let service = hyper::service::service_fn(|request| {
-        journal.received(&request);
-        ready(Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())))
-    });
-    let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-        .max_concurrent_streams(STREAMS)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut serving = pin!(serving);
-    tokio::select! {
-        _ = &mut serving => return,
-        () = tokio::time::sleep(life) => serving.as_mut().graceful_shutdown(),
-    }
-    let _ = serving.await;
-    if farewell == Farewell::TwiceAndReset {
-        acknowledged(socket).await;
-        let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
-    }
-    journal.shut_down();
-}
-
-async fn once(stream: TcpStream, socket: &OwnedFd, life: Duration, journal: &Shared) {
-    let mut greeting = h2::server::Builder::new();
-    greeting.max_concurrent_streams(STREAMS);
-    let Ok(mut serving) = greeting.handshake::<_, Bytes>(stream).await else {
-        return;
-    };
-    let mut end = pin!(tokio::time::sleep(life));
-    loop {
-        let accepted = poll_fn(|cx| match serving.poll_accept(cx) {
-            // All that was read is answered, and the answers are written.
-            Poll::Pending => end.as_mut().poll(cx).map(|()| None),
-            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
-        });
-        match accepted.await {
-            Some(Some(Ok((request, mut answer)))) => {
-                journal.received(&request);
-                let _ = answer.send_response(Response::new(()), true);
-            }
-            Some(_) => return,
-            None => break,
-        }
-    }
-    serving.abrupt_shutdown(h2::Reason::NO_ERROR);
-    let _ = poll_fn(|cx| serving.poll_closed(cx)).await;
-    acknowledged(socket).await;
-    journal.shut_down();
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ mod call;
 mod clients;
 mod endpoints;
 mod evict;
+#[path = "../../../../../client-lib/tests/shutdown_support/farewell.rs"]
+mod farewell;
 mod leave;
 mod load;
 mod outlast;
