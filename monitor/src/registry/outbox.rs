@@ -71,7 +71,8 @@ impl Outbox {
         }
     }
 
-    /// There is news of a connection.
+    /// There is news of a connection. A socket that was disconnected and dialled somebody else keeps its cookie: those are
+    /// two connections.
     pub(super) fn connection_changed(&mut self, notice: Notice) {
         if self.closing {
             return;
@@ -79,7 +80,7 @@ impl Outbox {
         let same = self
             .connections
             .iter()
-            .position(|n| n.socket_cookie == notice.socket_cookie);
+            .position(|n| n.socket_cookie == notice.socket_cookie && n.peer == notice.peer);
         same.map(|at| self.connections.remove(at));
         if self.connections.len() >= CONNECTIONS_MAX {
             self.connections.pop_front();

@@ -250,6 +250,23 @@ fn news_of_a_connection_goes_to_its_namespace_once_and_in_its_newest_form() {
 }
 
 #[test]
+fn a_socket_that_dialled_somebody_else_has_news_of_both() {
+    let mut registry = Registry::new(Limits::default());
+    let pipe = Pipe::with_room(0);
+    let id = join(&mut registry, HERE, &pipe, &[peer(1), peer(2)]);
+    for to in [peer(1), peer(2), peer(1)] {
+        registry.tell_of_connection(&ConnectionNews {
+            peer: to,
+            ..connection(9, HERE)
+        });
+    }
+    pipe.room.store(10_000, Ordering::Relaxed);
+    registry.flush(id, MonotonicNs(1));
+    let told: Vec<_> = pipe.notices().iter().map(|n| (n.peer.clone(), n.seq)).collect();
+    assert_eq!(told, [(Some(peer(2).into()), 2), (Some(peer(1).into()), 3)]);
+}
+
+#[test]
 fn after_the_last_words_nothing_is_said() {
     let mut registry = Registry::new(Limits::default());
     let pipe = Pipe::with_room(10_000);
