@@ -1,7 +1,8 @@
 //! The lab's own processes: this binary again, with another subcommand, inside a namespace. None outlives the lab, and
 //! only processes started here are ever signalled.
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
 use anyhow::{Context as _, bail};
@@ -12,6 +13,15 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
 
 use crate::net::Host;
+
+/// Where a program is that was built together with this one.
+///
+/// # Errors
+/// When this program's own path is unknown.
+pub fn beside_this_binary(program: &str) -> anyhow::Result<PathBuf> {
+    let executable = std::env::current_exe().context("the path of this program")?;
+    Ok(executable.with_file_name(program))
+}
 
 /// Ties this process to the lab that started it: the kernel kills it when its parent ends.
 ///
@@ -55,11 +65,7 @@ impl LabProcess {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_other(host: &Host, program: &str, arguments: &[String]) -> anyhow::Result<Self> {
-        let executable = std::env::current_exe().context("the path of this program")?;
-        Self::spawn(
-            host,
-            Self::own(host, &executable.with_file_name(program), &[], arguments),
-        )
+        Self::spawn(host, Self::own(host, &beside_this_binary(program)?, &[], arguments))
     }
 
     /// The same with variables in its environment.
@@ -78,17 +84,17 @@ impl LabProcess {
         Self::spawn(host, command)
     }
 
-    /// Starts somebody's program, a command line for a shell, in the namespace of `host`. It is the first process of a PID
+    /// Starts somebody's program, named with its arguments, in the namespace of `host`. It is the first process of a PID
     /// namespace: whatever it starts dies with it, and it dies with this process.
     ///
     /// # Errors
-    /// When the shell cannot be started.
-    pub fn start_foreign(host: &Host, line: &str, variables: Vec<(&'static str, String)>) -> anyhow::Result<Self> {
+    /// When it cannot be started.
+    pub fn start_foreign(host: &Host, line: &[&OsStr], variables: Vec<(&'static str, String)>) -> anyhow::Result<Self> {
         let mut command = host.command("setpriv".as_ref());
         command
             .args(["--pdeathsig", "KILL", "--"])
             .args(["unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"])
-            .args(["sh", "-c", &format!("exec {line}")])
+            .args(line)
             .envs(variables);
         Self::spawn(host, command)
     }

@@ -7,11 +7,12 @@ use std::time::Duration;
 use clap::{Args as _, CommandFactory as _, FromArgMatches as _};
 
 use crate::bench::{BenchSettings, RoleArgs, Suite, client, monitor};
+use crate::child::beside_this_binary;
 use crate::client::Client;
 use crate::dns::DnsArgs;
 use crate::latency::{DeathsArgs, LatencySettings, PeerArgs};
 use crate::pod::PodArgs;
-use crate::run::{Settings, beside_this_binary};
+use crate::run::Settings;
 use crate::scenario::{self, Scenario, builtin, builtins};
 use crate::workload::{ClientArgs, ClientKind};
 
@@ -134,7 +135,7 @@ impl<P: Suite> BenchArgs<P> {
             parts: wanted.collect(),
             pairs: self.pairs.into(),
             trial: self.trial,
-            monitor: self.monitor.clone().map_or_else(beside_this_binary, Ok)?,
+            monitor: self.monitor.clone().map_or_else(|| beside_this_binary("obit"), Ok)?,
         })
     }
 }
@@ -153,9 +154,9 @@ pub struct RunArgs {
 /// What is the same for every scenario.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LabArgs {
-    /// A client to measure; repeat it for several. All of them unless given.
-    #[arg(long = "client", value_name = "NAME")]
-    pub clients: Vec<ClientKind>,
+    /// A client to measure; repeat it for several. Those that need no other toolchain unless given: obit, obit-blind, tonic.
+    #[arg(long = "client", value_name = "NAME", value_parser = Client::named)]
+    pub clients: Vec<Client>,
     /// A client of your own, a command line that keeps the contract of docs/lab.md; repeat it for several.
     #[arg(long = "exec", value_name = "COMMAND")]
     pub commands: Vec<String>,
@@ -214,7 +215,7 @@ impl LatencyArgs {
         Ok(LatencySettings {
             trials: self.trials,
             seed: self.seed.unwrap_or(seed),
-            monitor: self.monitor.clone().map_or_else(beside_this_binary, Ok)?,
+            monitor: self.monitor.clone().map_or_else(|| beside_this_binary("obit"), Ok)?,
         })
     }
 }
@@ -232,14 +233,14 @@ impl LabArgs {
     #[must_use]
     pub fn clients(&self) -> Vec<Client> {
         let everyone = self.clients.is_empty() && self.commands.is_empty();
-        let built_in = if everyone { &ClientKind::ALL[..] } else { &self.clients };
-        let built_in = built_in.iter().copied().map(Client::from);
+        let built_in = ClientKind::ALL.into_iter().map(Client::from).filter(|_| everyone);
+        let named = self.clients.iter().cloned();
         let own = self
             .commands
             .iter()
             .map(|command| Client::of_command(command, self.with_monitor));
         let mut clients: Vec<Client> = Vec::new();
-        for client in built_in.chain(own) {
+        for client in built_in.chain(named).chain(own) {
             if !clients.contains(&client) {
                 clients.push(client);
             }
@@ -259,7 +260,7 @@ impl LabArgs {
             seed: self.seed.unwrap_or(seed),
             idempotent: !self.not_idempotent,
             bound: Duration::from_secs(self.seconds),
-            monitor: self.monitor.clone().map_or_else(beside_this_binary, Ok)?,
+            monitor: self.monitor.clone().map_or_else(|| beside_this_binary("obit"), Ok)?,
         })
     }
 }

@@ -1,4 +1,5 @@
-//! A client to measure: one of the lab's own, or anybody's program that keeps the lab's contract.
+//! A client to measure: one that is built into the lab, a peer in another language, or anybody's program that keeps the lab's
+//! contract.
 
 use std::path::Path;
 
@@ -16,6 +17,8 @@ pub struct Client {
 pub enum Program {
     /// This program, with one of the libraries that are built into it.
     BuiltIn(ClientKind),
+    /// A program that `cargo xtask lab` builds beside this one, called with the client's name.
+    Peer(&'static str),
     /// A command line for a shell, with or without a monitor on its node.
     Command {
         /// The line.
@@ -24,6 +27,18 @@ pub enum Program {
         monitor: bool,
     },
 }
+
+/// The peers in other languages, each with the program that has it.
+const PEERS: [(&str, &str); 5] = [
+    ("grpc-go", GO),
+    ("grpc-go-least-request", GO),
+    ("grpc-go-best", GO),
+    ("go-http", GO),
+    ("article", GO),
+];
+
+/// The program of `lab/peers/go`.
+pub const GO: &str = "obit-lab-go";
 
 impl From<ClientKind> for Client {
     fn from(kind: ClientKind) -> Self {
@@ -35,6 +50,28 @@ impl From<ClientKind> for Client {
 }
 
 impl Client {
+    /// Every client that has a name here: those built in, then the peers.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        let peers = PEERS.map(|(name, program)| Self {
+            name: name.to_owned(),
+            program: Program::Peer(program),
+        });
+        ClientKind::ALL.into_iter().map(Self::from).chain(peers).collect()
+    }
+
+    /// The client of that name.
+    ///
+    /// # Errors
+    /// Names those there are.
+    pub fn named(name: &str) -> Result<Self, String> {
+        let all = Self::all();
+        let names: Vec<_> = all.iter().map(|client| client.name.as_str()).collect();
+        let names = names.join(", ");
+        let named = all.into_iter().find(|client| client.name == name);
+        named.ok_or_else(|| format!("the clients are {names}; --exec measures any other"))
+    }
+
     /// Somebody's own, called like its program's file.
     #[must_use]
     pub fn of_command(line: &str, monitor: bool) -> Self {
@@ -66,6 +103,7 @@ impl Client {
     pub fn needs_monitor(&self) -> bool {
         match &self.program {
             Program::BuiltIn(kind) => kind.needs_monitor(),
+            Program::Peer(_) => false,
             Program::Command { monitor, .. } => *monitor,
         }
     }
@@ -74,6 +112,15 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_client_is_found_by_its_name_and_others_are_told_the_names() {
+        for client in Client::all() {
+            assert_eq!(Client::named(client.name()), Ok(client.clone()));
+        }
+        let told = Client::named("grpc").unwrap_err();
+        assert!(told.contains("obit, obit-blind, tonic, grpc-go,"), "{told}");
+    }
 
     #[test]
     fn somebody_s_own_is_called_like_its_program() {

@@ -7,11 +7,14 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 
 use crate::command::{cargo, must, run, target_directory};
-use crate::{ebpf, host};
+use crate::{ebpf, host, peers};
 
 /// Runs the lab with these arguments; its exit code is ours.
 pub(crate) fn lab(arguments: &[OsString]) -> Result<ExitCode> {
     let mut command = prepare()?;
+    if peers::are_named(arguments) {
+        peers::build()?;
+    }
     let status = run(command.args(arguments))?;
     Ok(ExitCode::from(
         status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1),

@@ -6,6 +6,7 @@ mod fuzz;
 mod host;
 mod kernels;
 mod lab;
+mod peers;
 mod test;
 
 use std::ffi::OsString;

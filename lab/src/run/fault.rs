@@ -8,6 +8,12 @@ use crate::contract::Breach;
 /// Why a client's run says nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientFault {
+    /// Its program is not there.
+    #[error("{program} is not built: install Go 1.26 or later and run `cargo xtask lab` again")]
+    Absent {
+        /// The program.
+        program: &'static str,
+    },
     /// It broke the contract.
     #[error(transparent)]
     Breach(#[from] Breach),

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use fault::ClientFault;
-pub use monitor::{MonitorProcess, beside_this_binary};
+pub use monitor::MonitorProcess;
 pub use orchestra::run;
 pub use script::Performed;
 pub use verify::{Evidence, Refusal, verify};

@@ -28,16 +28,6 @@ pub struct MonitorProcess {
     log: PathBuf,
 }
 
-/// Where the `obit` binary is unless said otherwise: beside this one.
-///
-/// # Errors
-/// When this program's own path is unknown.
-pub fn beside_this_binary() -> anyhow::Result<PathBuf> {
-    Ok(std::env::current_exe()
-        .context("the path of this program")?
-        .with_file_name("obit"))
-}
-
 impl MonitorProcess {
     /// Starts `binary` with its socket and log in `directory`, watching the namespace of `client`, and waits until it
     /// accepts subscribers.

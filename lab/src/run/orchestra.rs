@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::script::{Record, Victim, perform};
 use super::{ClientFault, Evidence, MonitorProcess, Run, Settings, verify};
-use crate::child::LabProcess;
+use crate::child::{LabProcess, beside_this_binary};
 use crate::client::{Client, Program};
 use crate::contract::{Environment, Reading, Said};
 use crate::dns;
@@ -113,7 +113,19 @@ impl Stage {
             Program::BuiltIn(kind) => {
                 LabProcess::start_told(&topology.client, "client", &[kind.name().to_owned()], variables)?
             }
-            Program::Command { line, .. } => LabProcess::start_foreign(&topology.client, line, variables)?,
+            Program::Peer(program) => {
+                let path = beside_this_binary(program)?;
+                if !path.exists() {
+                    return Err(ClientFault::Absent { program }.into());
+                }
+                let line = [path.as_os_str(), client.name().as_ref()];
+                LabProcess::start_foreign(&topology.client, &line, variables)?
+            }
+            Program::Command { line, .. } => {
+                let script = format!("exec {line}");
+                let line = ["sh", "-c", &script].map(AsRef::as_ref);
+                LabProcess::start_foreign(&topology.client, &line, variables)?
+            }
         };
         let names = topology.pods.iter().map(|host| host.role.clone());
         let mut said = Reading::new(asked, names.collect());
