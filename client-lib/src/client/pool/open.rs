@@ -49,8 +49,8 @@ pub(crate) struct Speech {
 }
 
 impl Speech {
-    /// Greets the peer and waits until it takes calls. The connection's driver runs in a task of its own from then on.
-    pub(super) async fn open(&self, io: GuardedTcp, gauge: &Arc<Gauge>) -> Result<Sender, Failure> {
+    /// Greets the peer. The connection's driver runs in a task of its own from then on.
+    async fn greet(&self, io: GuardedTcp, gauge: &Arc<Gauge>) -> Result<Sender, Failure> {
         let kill = io.kill_switch().clone();
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
@@ -66,7 +66,7 @@ where
     T: Read + Write + Unpin + Send + 'static,
 {
     let failed = |error| Failure::new(Cause::Closed, error);
-    let sender = match spoken {
+    Ok(match spoken {
         Spoken::Http1 => {
             let (sender, driver) = driver::http1(io, gauge.clone()).await.map_err(failed)?;
             tokio::spawn(driver);
@@ -79,11 +79,7 @@ where
             tokio::spawn(driver);
             Sender::Http2(sender)
         }
-    };
-    match gauge.reached(Stage::Open).await {
-        Stage::Open => Ok(sender),
-        _ => Err(Cause::Closed.into()),
-    }
+    })
 }
 
 impl Pool {
@@ -109,7 +105,14 @@ impl Pool {
         self.learn(&handle);
         let average = self.decay.map(|decay| Average::new(decay, self.born));
         let gauge = Arc::new(Gauge::new(self.queue.clone(), average));
-        let opening = self.settings.speech.open(io, &gauge);
+        let opening = async {
+            // In a box of its own: thousands may wait for their peers' greetings at once, and need only the sender for it.
+            let sender = Box::pin(self.settings.speech.greet(io, &gauge)).await?;
+            match gauge.reached(Stage::Open).await {
+                Stage::Open => Ok::<_, Failure>(sender),
+                _ => Err(Cause::Closed.into()),
+            }
+        };
         let opened = tokio::time::timeout(self.settings.connect_timeout, opening).await;
         let sender = opened.unwrap_or(Err(Cause::Mute.into()))?;
         Ok(Arc::new(Lane::new(peer, sender, gauge, handle, tally)))
