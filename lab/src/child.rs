@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Stdio};
 
 use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getppid, set_parent_process_death_signal, waitid};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
@@ -40,7 +40,7 @@ pub fn die_with_parent(parent: u32) -> anyhow::Result<()> {
 /// Characters of a line; longer ones are an error.
 const LONGEST_LINE: usize = 64 * 1024;
 
-/// A process of the lab, spoken to in lines. Killed when dropped.
+/// A process of the lab, spoken to in lines. Dropping it kills it and waits until it is gone: the next one may want its port.
 #[derive(Debug)]
 pub struct LabProcess {
     name: String,
@@ -112,7 +112,6 @@ impl LabProcess {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("{:?} in {}", command.as_std(), host.namespace))?;
         let stdin = child.stdin.take().context("a child's standard input")?;
@@ -210,5 +209,17 @@ impl LabProcess {
     /// When it cannot be waited for.
     pub fn exit(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
+    }
+}
+
+impl Drop for LabProcess {
+    fn drop(&mut self) {
+        // None once it has been waited for; an error when it has just ended by itself.
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
+        let _ = self.child.start_kill();
+        if let Some(pid) = pid.and_then(Pid::from_raw) {
+            // Only looked at: the runtime collects it.
+            let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+        }
     }
 }
