@@ -7,8 +7,13 @@ use anyhow::Result;
 
 use crate::command::{find_program, run, spell, target_directory, workspace_root};
 
-/// How the names of peers in Go begin, as the lab knows them.
-const GO: [&str; 3] = ["grpc-go", "go-http", "article"];
+/// The peers in Go, as the lab knows them.
+pub(crate) const GO: [&str; 5] = ["grpc-go", "grpc-go-least-request", "grpc-go-best", "go-http", "article"];
+
+/// Whether their toolchain is here.
+pub(crate) fn can_be_built() -> bool {
+    find_program("go").is_some()
+}
 
 /// Whether the lab is asked for one of them.
 pub(crate) fn are_named(arguments: &[OsString]) -> bool {
@@ -25,7 +30,7 @@ pub(crate) fn build() -> Result<()> {
     let program = target_directory()?.join("release").join("obit-lab-go");
     // What an older tree had built would be measured in its place.
     let _ = std::fs::remove_file(&program);
-    if find_program("go").is_none() {
+    if !can_be_built() {
         eprintln!(
             "No `go` here, so that the lab's peers in Go are absent: install Go 1.26 or later to have them (https://go.dev/dl)"
         );

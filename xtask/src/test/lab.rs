@@ -1,5 +1,6 @@
 //! A short run of the lab, held against what obit promises.
 
+use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
 use anyhow::{Context, Result};
@@ -8,9 +9,19 @@ use serde_json::Value;
 use super::tally::Tally;
 use crate::command::spell;
 use crate::lab::prepare;
+use crate::peers;
 
 /// The names of the checks, for the list of what was skipped.
-pub(crate) const CHECKS: [&str; 4] = ["lab: kill", "lab: blackhole", "lab: bench monitor", "lab: bench client"];
+pub(crate) const CHECKS: [&str; 5] = [
+    "lab: kill",
+    "lab: blackhole",
+    "lab: bench monitor",
+    "lab: bench client",
+    PEERS,
+];
+
+/// The one that is skipped where their toolchain is missing.
+const PEERS: &str = "lab: peers in Go";
 
 /// Rows of the monitor's bench: two of its nine parts have two.
 const MONITOR_ROWS: usize = 11;
@@ -24,13 +35,13 @@ pub(crate) fn check(tally: &mut Tally) -> Result<()> {
     let blackhole = || no_call_failed("blackhole");
     let monitor = || every_part_of_the_bench_works("monitor", MONITOR_ROWS);
     let client = || every_part_of_the_bench_works("client", CLIENT_ROWS);
-    let checks: [&dyn Fn() -> Result<()>; CHECKS.len()] = [&kill, &blackhole, &monitor, &client];
+    let checks: [&dyn Fn() -> Result<()>; CHECKS.len()] = [&kill, &blackhole, &monitor, &client, &every_peer_works];
     for (name, check) in CHECKS.iter().zip(checks) {
-        let outcome = check();
-        if let Err(error) = &outcome {
-            eprintln!("   {error:#}");
+        if *name == PEERS && !peers::can_be_built() {
+            tally.skipped.push(PEERS.to_owned());
+            continue;
         }
-        tally.check(name, outcome.is_ok());
+        tally.outcome(name, &check());
     }
     Ok(())
 }
@@ -81,12 +92,53 @@ fn every_part_of_the_bench_works(bench: &str, expected: usize) -> Result<()> {
     Ok(())
 }
 
-/// Runs the lab with these arguments; what it printed.
+/// Where nothing dies, no peer has an excuse.
+fn every_peer_works() -> Result<()> {
+    peers::build()?;
+    let (concurrency, requests) = (50, 50);
+    let numbers = [concurrency, requests].map(|it: u32| it.to_string());
+    let mut arguments = vec![
+        "steady",
+        "--json",
+        "--concurrency",
+        &numbers[0],
+        "--requests",
+        &numbers[1],
+    ];
+    arguments.extend(peers::GO.iter().flat_map(|name| ["--client", name]));
+    let printed = lab(&arguments)?;
+    for name in peers::GO {
+        let line = printed.lines().find(|line| line.contains(&format!("\"{name}\"")));
+        let line = line.with_context(|| format!("the lab printed no result of {name}"))?;
+        let result: Value = serde_json::from_str(line).context("the lab's result")?;
+        anyhow::ensure!(
+            result["success"] == concurrency * requests && result["fail"] == 0,
+            "not every call of {name} succeeded: {line}"
+        );
+    }
+    Ok(())
+}
+
+/// Runs the lab with these arguments; what it printed. Its last words are in the error when it fails.
 fn lab(arguments: &[&str]) -> Result<String> {
     let mut lab = prepare()?;
     lab.args(arguments);
     eprintln!("\x1b[1m   $ {}\x1b[0m", spell(&lab));
-    let output = lab.stderr(Stdio::inherit()).output().context("the lab")?;
-    anyhow::ensure!(output.status.success(), "the lab failed ({})", output.status);
+    lab.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut lab = lab.spawn().context("the lab")?;
+    let said = lab.stderr.take().context("the lab's standard error")?;
+    let listener = std::thread::spawn(move || {
+        let mut last = String::new();
+        for line in BufReader::new(said).lines().map_while(Result::ok) {
+            eprintln!("{line}");
+            if !line.trim().is_empty() {
+                last = line;
+            }
+        }
+        last
+    });
+    let output = lab.wait_with_output().context("the lab")?;
+    let last = listener.join().unwrap_or_default();
+    anyhow::ensure!(output.status.success(), "the lab failed ({}): {last}", output.status);
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -61,10 +61,7 @@ pub(super) fn check(tally: &mut Tally) {
     match passed {
         Ok(Some(passed)) => tally.check(CHECK, passed),
         Ok(None) => tally.skipped.push(CHECK.to_owned()),
-        Err(error) => {
-            eprintln!("   {error:#}");
-            tally.check(CHECK, false);
-        }
+        Err(error) => tally.outcome(CHECK, &Err(error)),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use anyhow::Result;
+
 use crate::host;
 
 /// How many tests passed, failed and were skipped, and which were the last two.
@@ -36,6 +38,14 @@ impl Tally {
             self.passed += 1;
         } else {
             self.failed.push(name.to_owned());
+        }
+    }
+
+    /// Counts such a check; why it failed stands with its name in the last lines, which are all that some reports keep.
+    pub(crate) fn outcome(&mut self, name: &str, outcome: &Result<()>) {
+        match outcome {
+            Ok(()) => self.check(name, true),
+            Err(error) => self.check(&format!("{name}: {error:#}"), false),
         }
     }
 
@@ -130,12 +140,12 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_check_is_named() {
+    fn a_failed_check_is_named_with_its_reason() {
         let mut tally = Tally::default();
+        tally.outcome("docs", &Ok(()));
         tally.check("lints", false);
-        assert_eq!(
-            (tally.summary().as_str(), tally.failed),
-            ("0 passed, 1 failed, 0 skipped", vec!["lints".to_owned()])
-        );
+        tally.outcome("lab: kill", &Err(anyhow::anyhow!("no root").context("the lab")));
+        assert_eq!(tally.summary(), "1 passed, 2 failed, 0 skipped");
+        assert_eq!(tally.failed, ["lints", "lab: kill: the lab: no root"]);
     }
 }

@@ -24,11 +24,7 @@ const INSTALLED: &str = "/usr/local/bin/obit";
 /// Has systemd parse the unit and the user it runs as, and judge how far the unit is shut in.
 pub(crate) fn check(tally: &mut Tally) {
     let folder = workspace_root().join("deploy/systemd");
-    let outcome = host::install_unit_tools().and_then(|()| verify(&folder));
-    if let Err(error) = &outcome {
-        eprintln!("   {error:#}");
-    }
-    tally.check(CHECK, outcome.is_ok());
+    tally.outcome(CHECK, &host::install_unit_tools().and_then(|()| verify(&folder)));
 }
 
 fn verify(folder: &Path) -> Result<()> {
