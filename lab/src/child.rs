@@ -7,7 +7,9 @@ use std::process::{ExitStatus, Stdio};
 
 use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getppid, set_parent_process_death_signal, waitid};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, getppid, kill_process, set_parent_process_death_signal, waitid,
+};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
@@ -193,6 +195,20 @@ impl LabProcess {
     pub async fn kill(&mut self) -> anyhow::Result<ExitStatus> {
         self.child.start_kill().with_context(|| format!("kill {}", self.name))?;
         Ok(self.child.wait().await?)
+    }
+
+    /// SIGTERMs it, and does not wait.
+    ///
+    /// # Errors
+    /// When it had ended before.
+    pub fn terminate(&mut self) -> anyhow::Result<()> {
+        let pid = self
+            .child
+            .id()
+            .and_then(|pid| i32::try_from(pid).ok())
+            .and_then(Pid::from_raw);
+        let pid = pid.with_context(|| format!("{} has ended", self.name))?;
+        kill_process(pid, Signal::TERM).with_context(|| format!("terminate {}", self.name))
     }
 
     /// Waits until it ends by itself.

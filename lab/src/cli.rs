@@ -6,18 +6,17 @@ use std::time::Duration;
 
 use clap::{Args as _, CommandFactory as _, FromArgMatches as _};
 
+use crate::api::ApiArgs;
 use crate::bench::{BenchSettings, RoleArgs, Suite, client, monitor};
 use crate::child::beside_this_binary;
 use crate::client::Client;
 use crate::dns::DnsArgs;
 use crate::latency::{DeathsArgs, LatencySettings, PeerArgs};
+use crate::neighbour::NeighbourArgs;
 use crate::pod::PodArgs;
 use crate::run::Settings;
 use crate::scenario::{self, Scenario, builtin, builtins};
 use crate::workload::{ClientArgs, ClientKind};
-
-/// Pods of every run, as in the article.
-const PODS: usize = 5;
 
 /// Pods in network namespaces, the article's workload, and what becomes of it when a pod dies. Needs root, iproute2 and
 /// nft; changes nothing outside its own namespaces.
@@ -77,6 +76,12 @@ pub enum Command {
     /// The DNS server (one of the lab's own processes).
     #[command(hide = true)]
     Dns(DnsArgs),
+    /// The Kubernetes API (one of the lab's own processes).
+    #[command(hide = true)]
+    Api(ApiArgs),
+    /// Somebody else on the client's node (one of the lab's own processes).
+    #[command(hide = true)]
+    Neighbour(NeighbourArgs),
     /// The workload (one of the lab's own processes).
     #[command(hide = true)]
     Client(ClientArgs),
@@ -154,7 +159,7 @@ pub struct RunArgs {
 /// What is the same for every scenario.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LabArgs {
-    /// A client to measure; repeat it for several. Those that need no other toolchain unless given: obit, obit-blind, tonic.
+    /// A client to measure; repeat it for several. Those that need no other toolchain unless given: obit, obit-dns, obit-blind, tonic.
     #[arg(long = "client", value_name = "NAME", value_parser = Client::named)]
     pub clients: Vec<Client>,
     /// A client of your own, a command line that keeps the contract of docs/lab.md; repeat it for several.
@@ -169,9 +174,9 @@ pub struct LabArgs {
     /// Callers.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub concurrency: u64,
-    /// Calls each caller makes.
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=100_000))]
-    pub requests: u64,
+    /// Calls each caller makes; as many as the scenario takes its time for unless given, 300 in most.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub requests: Option<u64>,
     /// When a client whose calls hang is stopped, seconds after its start.
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub seconds: u64,
@@ -248,15 +253,15 @@ impl LabArgs {
         clients
     }
 
-    /// The settings of the runs; `seed` is used unless one was given.
+    /// The settings of runs of `scenarios`; `seed` is used unless one was given.
     ///
     /// # Errors
     /// When this program's own path is unknown.
-    pub fn settings(&self, seed: u64) -> anyhow::Result<Settings> {
+    pub fn settings(&self, scenarios: &[&Scenario], seed: u64) -> anyhow::Result<Settings> {
+        let requests = scenarios.iter().map(|scenario| scenario.requests).max();
         Ok(Settings {
-            pods: PODS,
             concurrency: self.concurrency,
-            requests: self.requests,
+            requests: self.requests.or(requests).unwrap_or_default(),
             seed: self.seed.unwrap_or(seed),
             idempotent: !self.not_idempotent,
             bound: Duration::from_secs(self.seconds),
@@ -281,10 +286,10 @@ mod tests {
         assert_eq!(kill.name, "kill");
         assert_eq!(
             (args.concurrency, args.requests, args.clients()),
-            (500, 300, ClientKind::ALL.map(Client::from).to_vec())
+            (500, None, ClientKind::ALL.map(Client::from).to_vec())
         );
-        let settings = args.settings(7).unwrap();
-        assert_eq!((settings.pods, settings.seed, settings.idempotent), (5, 7, true));
+        let settings = args.settings(&[&kill], 7).unwrap();
+        assert_eq!((settings.requests, settings.seed, settings.idempotent), (300, 7, true));
         assert_eq!(settings.bound, Duration::from_secs(60));
     }
 
@@ -306,7 +311,7 @@ mod tests {
     fn a_wrong_client_is_named_with_the_right_ones() {
         let error = parsed(&["kill", "--client", "grpc"]).unwrap_err();
         assert!(
-            error.contains("'grpc'") && error.contains("obit, obit-blind, tonic"),
+            error.contains("'grpc'") && error.contains("obit, obit-dns, obit-blind, tonic"),
             "{error}"
         );
     }

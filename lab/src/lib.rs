@@ -1,6 +1,7 @@
 //! The test lab of obit: pods in network namespaces, the article's workload, and reports that tell what a client made
 //! of a dying pod. The whole data path runs in it, from the kernel to the pool.
 
+pub mod api;
 pub mod bench;
 pub mod child;
 pub mod cli;
@@ -9,6 +10,7 @@ pub mod clock;
 pub mod contract;
 pub mod dns;
 pub mod latency;
+pub mod neighbour;
 pub mod net;
 pub mod pod;
 pub mod report;

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::process::ExitCode;
 
 use obit_lab::cli::{Asked, BenchCommand, Command, RunArgs};
-use obit_lab::{bench, dns, latency, pod, session, workload};
+use obit_lab::{api, bench, dns, latency, neighbour, pod, session, workload};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -31,6 +31,8 @@ fn other(command: Command) -> anyhow::Result<()> {
         Command::Bench(BenchCommand::Client(args)) => lab(session::bench(&args)),
         Command::Pod(args) => pod::run(&args),
         Command::Dns(args) => dns::run(&args),
+        Command::Api(args) => api::run(&args),
+        Command::Neighbour(args) => neighbour::run(&args),
         Command::Client(args) => workload::run(&args),
         Command::Peer(args) => latency::run_peer(&args),
         Command::Deaths(args) => latency::run_deaths(&args),

@@ -11,7 +11,7 @@ use crate::latency;
 use crate::net::{require_root, require_tools, sweep};
 use crate::report::{Compared, Line, Unmeasured, sentence, table};
 use crate::run::{Refusal, Run, Settings, run};
-use crate::scenario::{Scenario, builtin};
+use crate::scenario::{PODS, Scenario, builtin};
 
 /// How often a run is made before a busy machine ends the invocation.
 const ATTEMPTS: usize = 3;
@@ -21,7 +21,7 @@ const ATTEMPTS: usize = 3;
 /// # Errors
 /// When the lab cannot be built or a run is refused; when a client could not be measured, after the report of the others.
 pub async fn scenario(scenario: &Scenario, args: &LabArgs) -> anyhow::Result<()> {
-    let settings = prepare(args)?;
+    let settings = prepare(args, &[scenario])?;
     let measured = measure(&[scenario], args, &settings).await?;
     if !args.json {
         print!("{}", table(&measured.runs));
@@ -34,8 +34,8 @@ pub async fn scenario(scenario: &Scenario, args: &LabArgs) -> anyhow::Result<()>
 /// # Errors
 /// As [`scenario`].
 pub async fn demo(args: &LabArgs) -> anyhow::Result<()> {
-    let settings = prepare(args)?;
     let shown = [known("kill")?, known("blackhole")?];
+    let settings = prepare(args, &shown)?;
     let measured = measure(&shown, args, &settings).await?;
     if !args.json {
         for scenario in shown {
@@ -172,14 +172,14 @@ fn ground() -> anyhow::Result<()> {
 }
 
 /// The ground, and what all runs of this invocation have in common.
-fn prepare(args: &LabArgs) -> anyhow::Result<Settings> {
+fn prepare(args: &LabArgs, scenarios: &[&Scenario]) -> anyhow::Result<Settings> {
     ground()?;
-    let settings = args.settings(monotonic_ns())?;
+    let settings = args.settings(scenarios, monotonic_ns())?;
     eprintln!(
         "{} callers x {} calls, {} pods, seed {}{}",
         settings.concurrency,
         settings.requests,
-        settings.pods,
+        PODS,
         settings.seed,
         if settings.idempotent {
             ""

@@ -8,11 +8,13 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::graceful::GracefulShutdown;
 use obit_lab::pod::proto::demo_client::DemoClient;
 use obit_lab::pod::proto::{CallRequest, CallResponse};
-use obit_lab::pod::{Journal, PodService, Tally, WARM_UP, serve};
+use obit_lab::pod::{Journal, PodService, THINK_TIME, Tally, WARM_UP, serve};
 use prost::Message as _;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 struct Pod {
     address: SocketAddr,
@@ -22,10 +24,15 @@ struct Pod {
 impl Pod {
     async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let journal = Journal::create(&directory.path().join("journal"), 10).unwrap();
+        let journal = Journal::open(&directory.path().join("journal"), 10).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, PodService::new("pod-7".into(), journal)));
+        tokio::spawn(async move {
+            let (_think, thinks) = watch::channel(THINK_TIME);
+            let (_accept, accepts) = watch::channel(true);
+            let service = PodService::new("pod-7".into(), journal, thinks);
+            serve(listener, service, accepts, &GracefulShutdown::new()).await
+        });
         Self { address, directory }
     }
 

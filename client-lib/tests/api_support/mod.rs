@@ -1,6 +1,12 @@
-//! A Kubernetes API for tests: lists and watches EndpointSlices over HTTP on loopback, goes away and comes back.
+//! A Kubernetes API for tests and for the lab: lists and watches EndpointSlices over HTTP, goes away and comes back.
 
-#![allow(unreachable_pub, clippy::unwrap_used, missing_docs, reason = "helpers of tests")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "helpers of tests"
+)]
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -55,8 +61,12 @@ impl Drop for Api {
 
 impl Api {
     pub async fn start() -> Self {
+        Self::start_at("127.0.0.1:0".parse().unwrap()).await
+    }
+
+    pub async fn start_at(address: SocketAddr) -> Self {
         let mut api = Self {
-            address: "127.0.0.1:0".parse().unwrap(),
+            address,
             shared: Arc::new(Shared {
                 state: Mutex::default(),
                 lines: broadcast::Sender::new(64),

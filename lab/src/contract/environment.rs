@@ -12,6 +12,7 @@ const CONCURRENCY: &str = "OBIT_LAB_CONCURRENCY";
 const REQUESTS: &str = "OBIT_LAB_REQUESTS";
 const SECONDS: &str = "OBIT_LAB_SECONDS";
 const IDEMPOTENT: &str = "OBIT_LAB_IDEMPOTENT";
+const KUBERNETES: &str = "OBIT_LAB_KUBERNETES";
 const MONITOR: &str = "OBIT_LAB_MONITOR";
 
 /// What a client is told.
@@ -21,6 +22,8 @@ pub struct Environment {
     pub target: String,
     /// A DNS server that knows the name: `OBIT_LAB_NAME_SERVER`.
     pub name_server: SocketAddr,
+    /// A Kubernetes API over plain HTTP that has the pods' EndpointSlices: `OBIT_LAB_KUBERNETES`, "http://address:port".
+    pub kubernetes: String,
     /// The pods at the start, in the order of their numbers: `OBIT_LAB_PODS`, separated by commas.
     pub pods: Vec<SocketAddr>,
     /// Callers: `OBIT_LAB_CONCURRENCY`.
@@ -51,6 +54,7 @@ impl Environment {
         let mut variables = vec![
             (TARGET, self.target.clone()),
             (NAME_SERVER, self.name_server.to_string()),
+            (KUBERNETES, self.kubernetes.clone()),
             (PODS, pods.join(",")),
             (CONCURRENCY, self.concurrency.to_string()),
             (REQUESTS, self.requests.to_string()),
@@ -78,6 +82,7 @@ impl Environment {
         Ok(Self {
             target: given(TARGET)?,
             name_server: parsed(NAME_SERVER, &given(NAME_SERVER)?)?,
+            kubernetes: given(KUBERNETES)?,
             pods: pods.collect::<Result<_, _>>()?,
             concurrency: parsed(CONCURRENCY, &given(CONCURRENCY)?)?,
             requests: parsed(REQUESTS, &given(REQUESTS)?)?,
@@ -103,6 +108,7 @@ mod tests {
         Environment {
             target: "demo.lab.obit.test:8080".into(),
             name_server: "198.18.0.53:53".parse().unwrap(),
+            kubernetes: "http://198.18.0.53:8001".into(),
             pods: ["198.18.1.1:8080", "198.18.1.2:8080"]
                 .map(|pod| pod.parse().unwrap())
                 .into(),

@@ -39,11 +39,38 @@ pub struct DnsArgs {
     pub pods: Vec<Ipv4Addr>,
 }
 
-/// Serves until its standard input ends; a line there is the address of a pod to forget. Prints `ready` once it
-/// listens.
+/// What the server can be told on its standard input, a line each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Name a pod from now on.
+    Name(Ipv4Addr),
+    /// Name it no longer.
+    Forget(Ipv4Addr),
+}
+
+impl Order {
+    /// The line.
+    #[must_use]
+    pub fn line(self) -> String {
+        match self {
+            Self::Name(pod) => format!("name {pod}"),
+            Self::Forget(pod) => format!("forget {pod}"),
+        }
+    }
+
+    fn read(line: &str) -> Option<Self> {
+        match line.split_once(' ')? {
+            ("name", pod) => Some(Self::Name(pod.parse().ok()?)),
+            ("forget", pod) => Some(Self::Forget(pod.parse().ok()?)),
+            _ => None,
+        }
+    }
+}
+
+/// Serves until its standard input ends; it is told [`Order`]s there. Prints `ready` once it listens.
 ///
 /// # Errors
-/// When it cannot listen.
+/// When it cannot listen, or is told something else.
 pub fn run(args: &DnsArgs) -> anyhow::Result<()> {
     crate::child::die_with_parent(args.parent)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -55,8 +82,10 @@ pub fn run(args: &DnsArgs) -> anyhow::Result<()> {
         println!("ready");
         let mut commands = BufReader::new(tokio::io::stdin()).lines();
         while let Some(line) = commands.next_line().await? {
-            zone.forget(line.parse().with_context(|| format!("{line:?} is no address"))?)
-                .await;
+            match Order::read(&line).with_context(|| format!("told {line:?}"))? {
+                Order::Name(pod) => zone.name(pod).await,
+                Order::Forget(pod) => zone.forget(pod).await,
+            }
         }
         server.shutdown_gracefully().await.context("shut down")
     })
@@ -105,6 +134,16 @@ mod tests {
         assert_eq!(addresses(&ask(address, NAME).await), [(pods[1], TTL_SECONDS)]);
         let other = ask(address, "other.lab.obit.test.").await;
         assert_eq!(other.metadata.response_code, ResponseCode::NXDomain);
+    }
+
+    #[test]
+    fn orders_are_read_as_they_were_given() {
+        let pod = Ipv4Addr::new(198, 18, 1, 1);
+        for order in [Order::Name(pod), Order::Forget(pod)] {
+            assert_eq!(Order::read(&order.line()), Some(order));
+        }
+        assert_eq!(Order::read("name demo"), None);
+        assert_eq!(Order::read("198.18.1.1"), None);
     }
 
     fn addresses(answer: &Message) -> Vec<(Ipv4Addr, u32)> {

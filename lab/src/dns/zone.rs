@@ -35,16 +35,20 @@ impl Zone {
         records
             .upsert(Record::from_rdata(origin.clone(), TTL_SECONDS, RData::SOA(soa)), 1)
             .await;
-        for pod in pods {
-            records
-                .upsert(Record::from_rdata(name.clone(), TTL_SECONDS, RData::A(A(*pod))), 1)
-                .await;
-        }
-        Ok(Self {
+        let zone = Self {
             records: Arc::new(records),
             origin,
             name,
-        })
+        };
+        for pod in pods {
+            zone.name(*pod).await;
+        }
+        Ok(zone)
+    }
+
+    /// Names `pod` from now on.
+    pub async fn name(&self, pod: Ipv4Addr) {
+        self.records.upsert(self.record(pod), 1).await;
     }
 
     /// The catalogue a server answers from.
@@ -78,12 +82,13 @@ impl Zone {
             .collect();
         let mut set = RecordSet::new(self.name.clone(), RecordType::A, 1);
         for address in kept {
-            set.insert(
-                Record::from_rdata(self.name.clone(), TTL_SECONDS, RData::A(A(address))),
-                1,
-            );
+            set.insert(self.record(address), 1);
         }
         self.records.records_mut().await.insert(self.key(), Arc::new(set));
+    }
+
+    fn record(&self, pod: Ipv4Addr) -> Record {
+        Record::from_rdata(self.name.clone(), TTL_SECONDS, RData::A(A(pod)))
     }
 
     fn key(&self) -> RrKey {
@@ -104,5 +109,8 @@ mod tests {
         assert_eq!(zone.pods().await, [pods[1]]);
         zone.forget(pods[0]).await;
         assert_eq!(zone.pods().await, [pods[1]]);
+        zone.name(pods[0]).await;
+        zone.name(pods[0]).await;
+        assert_eq!(zone.pods().await, [pods[1], pods[0]]);
     }
 }

@@ -46,7 +46,7 @@ pub async fn run(settings: &LatencySettings, mut progress: impl FnMut(usize)) ->
     }
     for (kind, host) in Kind::ALL.into_iter().zip(&topology.pods) {
         if kind == Kind::Stalled {
-            host.apply(stall_marked_dials())?;
+            host.apply(&stall_marked_dials())?;
         }
     }
     let mut monitor = MonitorProcess::start(&settings.monitor, &topology.client, directory.path()).await?;

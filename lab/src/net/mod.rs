@@ -14,8 +14,8 @@ pub use command::{NetError, require_root, require_tools};
 pub use name::{LabId, owner};
 pub use prepared::Prepared;
 pub use rules::{
-    MARKED_TOS, Ruleset, host_unreachable, refuse_way_to_marked_dials, silence, silence_marked_traffic,
-    stall_marked_dials, undisturbed,
+    MARKED_TOS, Ruleset, drop_dials_of, host_unreachable, lose_at_port, refuse_way_to_marked_dials, silence,
+    silence_marked_traffic, silence_port, stall_marked_dials, undisturbed, undisturbed_ports,
 };
 pub use sweep::{leftovers, sweep};
 pub use topology::{Host, Topology};

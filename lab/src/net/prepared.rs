@@ -6,7 +6,8 @@ use std::process::Stdio;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 
-use super::{Host, NetError, Ruleset};
+use super::topology::command_in;
+use super::{NetError, Ruleset};
 
 /// An nft that waits for its input. Dropping it applies nothing.
 #[derive(Debug)]
@@ -17,12 +18,12 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Starts nft in the namespace of `host`.
+    /// Starts nft in this namespace.
     ///
     /// # Errors
     /// When nft cannot be started.
-    pub fn new(host: &Host, rules: Ruleset) -> Result<Self, NetError> {
-        let mut command: Command = host.command("nft".as_ref());
+    pub fn new(namespace: &str, rules: Ruleset) -> Result<Self, NetError> {
+        let mut command: Command = command_in(namespace, "nft".as_ref());
         let nft = command
             .args(["-f", "-"])
             .stdin(Stdio::piped())
@@ -37,7 +38,7 @@ impl Prepared {
         Ok(Self {
             nft,
             rules,
-            namespace: host.namespace.clone(),
+            namespace: namespace.to_owned(),
         })
     }
 

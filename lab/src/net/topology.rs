@@ -1,8 +1,11 @@
 //! A client, a DNS server and pods, each in its own namespace on one bridge; the bridge has a namespace of its own and
 //! no uplink. Made with iproute2, removed when dropped.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
+
+use tokio::process::Command;
 
 use super::command::{NetError, require_root, run};
 use super::{LabId, Ruleset};
@@ -24,18 +27,16 @@ pub struct Host {
 impl Host {
     /// A command that runs `program` in this namespace. `ip` execs it, so the child's pid is the program's.
     #[must_use]
-    pub fn command(&self, program: &std::ffi::OsStr) -> tokio::process::Command {
-        let mut command = tokio::process::Command::new("ip");
-        command.args(["netns", "exec", &self.namespace]).arg(program);
-        command
+    pub fn command(&self, program: &OsStr) -> Command {
+        command_in(&self.namespace, program)
     }
 
     /// Applies a rule set in this namespace.
     ///
     /// # Errors
     /// When nft is missing or refuses.
-    pub fn apply(&self, rules: Ruleset) -> Result<(), NetError> {
-        run("ip", &["netns", "exec", &self.namespace, "nft", "-f", "-"], rules.0).map(drop)
+    pub fn apply(&self, rules: &Ruleset) -> Result<(), NetError> {
+        run("ip", &["netns", "exec", &self.namespace, "nft", "-f", "-"], &rules.0).map(drop)
     }
 
     /// The path under which other tools find this namespace.
@@ -45,12 +46,22 @@ impl Host {
     }
 }
 
+/// A command that runs `program` in a namespace.
+pub(super) fn command_in(namespace: &str, program: &OsStr) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace]).arg(program);
+    command
+}
+
 /// The lab's namespaces. Dropping it deletes them.
 #[derive(Debug)]
 pub struct Topology {
-    bridge: String,
+    /// The bridge's namespace. Each host's port on it is called like the host's role.
+    pub bridge: String,
     /// Where the measured client runs.
     pub client: Host,
+    /// Where somebody else on the client's node runs.
+    pub neighbour: Host,
     /// Where the DNS server runs.
     pub dns: Host,
     /// Where the pods run.
@@ -92,6 +103,7 @@ impl Topology {
         Ok(Self {
             bridge: lab.namespace("bridge"),
             client: host("client".into(), Ipv4Addr::new(198, 18, 0, 1)),
+            neighbour: host("neighbour".into(), Ipv4Addr::new(198, 18, 0, 2)),
             dns: host("dns".into(), Ipv4Addr::new(198, 18, 0, 53)),
             pods,
         })
@@ -99,7 +111,7 @@ impl Topology {
 
     /// Every host, the client first.
     pub fn hosts(&self) -> impl Iterator<Item = &Host> {
-        [&self.client, &self.dns].into_iter().chain(&self.pods)
+        [&self.client, &self.neighbour, &self.dns].into_iter().chain(&self.pods)
     }
 
     fn namespaces(&self) -> impl Iterator<Item = &str> {
@@ -156,7 +168,7 @@ mod tests {
         let mut addresses: Vec<_> = topology.hosts().map(|host| host.address).collect();
         addresses.sort_unstable();
         addresses.dedup();
-        assert_eq!(addresses.len(), 202);
+        assert_eq!(addresses.len(), 203);
         assert!(
             addresses
                 .iter()

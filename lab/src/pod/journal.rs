@@ -2,7 +2,7 @@
 //! counts receipts, the high half answers. Tells calls processed twice from calls merely sent twice.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
@@ -14,18 +14,22 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Creates the file with room for ids 0 to `calls` − 1. Put it on tmpfs: it is written twice a call.
+    /// Opens the file with room for ids 0 to `calls` − 1, and goes on with what a pod that crashed left in it. Put it on tmpfs:
+    /// it is written twice a call.
     ///
     /// # Errors
-    /// When the file cannot be created.
-    pub fn create(path: &Path, calls: u64) -> io::Result<Self> {
-        let file = File::create(path)?;
+    /// When the file cannot be opened.
+    pub fn open(path: &Path, calls: u64) -> io::Result<Self> {
+        let mut file = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(path)?;
         file.set_len(calls)?;
-        let length = usize::try_from(calls).map_err(io::Error::other)?;
-        Ok(Self {
-            file,
-            calls: vec![0; length],
-        })
+        let mut noted = Vec::new();
+        file.read_to_end(&mut noted)?;
+        Ok(Self { file, calls: noted })
     }
 
     /// Notes that call `id` arrived. Ids without room (the warm-up's) are not noted.
@@ -95,7 +99,7 @@ mod tests {
     fn a_journal_outlives_its_pod() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pod-0");
-        let mut journal = Journal::create(&path, 3).unwrap();
+        let mut journal = Journal::open(&path, 3).unwrap();
         journal.received(0).unwrap();
         journal.received(2).unwrap();
         journal.finished(2).unwrap();
@@ -104,6 +108,9 @@ mod tests {
         let left = std::fs::read(&path).unwrap();
         assert_eq!(left, [0x01, 0x00, 0x11]);
         assert_eq!(received(&left), 2);
+        let mut again = Journal::open(&path, 3).unwrap();
+        again.received(2).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), [0x01, 0x00, 0x12]);
     }
 
     #[test]

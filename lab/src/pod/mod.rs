@@ -1,5 +1,5 @@
 //! A pod: the far end of the data path. One process in a namespace of its own that answers one unary RPC over h2c, as
-//! gRPC and as Connect, after a fixed think time.
+//! gRPC and as Connect, after a think time.
 
 mod connect;
 mod journal;
@@ -11,7 +11,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use hyper_util::server::graceful::GracefulShutdown;
+use socket2::SockRef;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 pub use journal::{Journal, Tally, received};
 pub use service::PodService;
@@ -32,7 +37,7 @@ pub mod proto {
 /// The port of every pod.
 pub const PORT: u16 = 8080;
 
-/// How long a call takes.
+/// How long a call takes unless told otherwise.
 pub const THINK_TIME: Duration = Duration::from_millis(10);
 
 /// Calls a pod accepts at once on one connection: more than any workload has, so that no client is measured by how it
@@ -62,38 +67,139 @@ pub struct PodArgs {
     pub calls: u64,
 }
 
-/// Runs a pod until it is killed. Prints `ready` once it listens.
+/// Room for dials that wait to be accepted.
+const BACKLOG: u32 = 1_024;
+
+/// The same while none is accepted: a full queue is two dials.
+const LITTLE_ROOM: i32 = 1;
+
+/// What a pod can be told on its standard input, a line each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// A call takes so long from now on.
+    Think(Duration),
+    /// Whether it accepts connections.
+    Accept(bool),
+}
+
+impl Order {
+    /// The line.
+    #[must_use]
+    pub fn line(self) -> String {
+        match self {
+            Self::Think(time) => format!("think {}", time.as_millis()),
+            Self::Accept(accept) => format!("accept {accept}"),
+        }
+    }
+
+    fn read(line: &str) -> Option<Self> {
+        match line.split_once(' ')? {
+            ("think", ms) => Some(Self::Think(Duration::from_millis(ms.parse().ok()?))),
+            ("accept", accept) => Some(Self::Accept(accept.parse().ok()?)),
+            _ => None,
+        }
+    }
+}
+
+/// Runs a pod until it is killed, or told by SIGTERM to end: then it listens no more, says goodbye on every connection, and ends
+/// with the last. Prints `ready` once it listens.
 ///
 /// # Errors
-/// When it cannot listen or open its journal.
+/// When it cannot listen or open its journal, or is told something that is no [`Order`].
 pub fn run(args: &PodArgs) -> anyhow::Result<()> {
     crate::child::die_with_parent(args.parent)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let journal = Journal::create(&args.journal, args.calls).context("the journal")?;
-        let listener = TcpListener::bind(args.listen)
-            .await
-            .with_context(|| format!("listen on {}", args.listen))?;
+        let journal = Journal::open(&args.journal, args.calls).context("the journal")?;
+        let listener = listen(args.listen).with_context(|| format!("listen on {}", args.listen))?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let (think, thinks) = watch::channel(THINK_TIME);
+        let (accept, accepts) = watch::channel(true);
+        let ending = GracefulShutdown::new();
+        let service = PodService::new(args.name.clone(), journal, thinks);
         println!("ready");
-        serve(listener, PodService::new(args.name.clone(), journal)).await
+        tokio::select! {
+            failed = serve(listener, service, accepts, &ending) => return failed,
+            failed = obey(think, accept) => return failed,
+            _ = terminate.recv() => {}
+        }
+        ending.shutdown().await;
+        Ok(())
     })
 }
 
-/// Serves `service` on every connection of `listener`.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // After a crash its old connections are still in the way.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Follows orders for as long as there may be any.
+async fn obey(think: watch::Sender<Duration>, accept: watch::Sender<bool>) -> anyhow::Result<()> {
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    while let Some(line) = lines.next_line().await? {
+        match Order::read(&line).with_context(|| format!("told {line:?}"))? {
+            Order::Think(time) => drop(think.send_replace(time)),
+            Order::Accept(accepting) => drop(accept.send_replace(accepting)),
+        }
+    }
+    std::future::pending().await
+}
+
+/// Serves `service` on every connection of `listener`, accepted while `accepts` says so, until `ending` ends them.
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve(listener: TcpListener, service: PodService) -> anyhow::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    service: PodService,
+    mut accepts: watch::Receiver<bool>,
+    ending: &GracefulShutdown,
+) -> anyhow::Result<()> {
     let mut http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new())
         .max_concurrent_streams(MAX_CONCURRENT_STREAMS);
     loop {
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
-        // A connection that ends badly is the client's business: it is the one that is measured.
-        tokio::spawn(async move {
-            let _ = connection.await;
-        });
+        let accepting = *accepts.borrow_and_update();
+        tokio::select! {
+            accepted = listener.accept(), if accepting => {
+                let (stream, _) = accepted?;
+                stream.set_nodelay(true)?;
+                let connection = ending.watch(http.serve_connection(TokioIo::new(stream), service.clone()));
+                // A connection that ends badly is the client's business: it is the one that is measured.
+                tokio::spawn(async move {
+                    let _ = connection.await;
+                });
+            }
+            changed = accepts.changed() => {
+                changed?;
+                let room = if *accepts.borrow() { i32::try_from(BACKLOG)? } else { LITTLE_ROOM };
+                SockRef::from(&listener).listen(room)?;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_are_read_as_they_were_given() {
+        for order in [
+            Order::Think(Duration::from_millis(500)),
+            Order::Accept(false),
+            Order::Accept(true),
+        ] {
+            assert_eq!(Order::read(&order.line()), Some(order));
+        }
+        for line in ["", "think", "think soon", "accept 1", "die now"] {
+            assert_eq!(Order::read(line), None, "{line:?}");
+        }
     }
 }

@@ -5,17 +5,19 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
+use tokio::sync::watch;
 use tonic::body::Body;
 use tower_service::Service as _;
 
+use super::Journal;
 use super::connect::{Encoding, failure};
 use super::proto::demo_server::{Demo, DemoServer};
 use super::proto::{CallRequest, CallResponse};
-use super::{Journal, THINK_TIME};
 
 /// The path of the RPC, the same in both protocols.
 const PATH: &str = "/obit.lab.v1.Demo/Call";
@@ -33,15 +35,17 @@ pub struct PodService {
 #[derive(Debug)]
 struct Pod {
     name: String,
+    think: watch::Receiver<Duration>,
     journal: Mutex<Journal>,
 }
 
 impl PodService {
-    /// A pod called `name` that keeps `journal`.
+    /// A pod called `name` that keeps `journal`, and takes as long for a call as `think` says when it comes.
     #[must_use]
-    pub fn new(name: String, journal: Journal) -> Self {
+    pub fn new(name: String, journal: Journal, think: watch::Receiver<Duration>) -> Self {
         let pod = Arc::new(Pod {
             name,
+            think,
             journal: Mutex::new(journal),
         });
         Self {
@@ -57,7 +61,8 @@ impl Pod {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .received(id)?;
-        tokio::time::sleep(THINK_TIME).await;
+        let think = *self.think.borrow();
+        tokio::time::sleep(think).await;
         self.journal
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

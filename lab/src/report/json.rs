@@ -37,6 +37,14 @@ pub struct Line {
     pub steady_ratio: Option<f64>,
     /// From the death to the victim's departure from the client's rotation.
     pub evicted_after_ms: Option<f64>,
+    /// How often the client took a pod for dead that was there; of clients that tell of it.
+    pub wrongly_evicted: Option<u64>,
+    /// From the end of what befell a pod, or its readiness, to its first answer to a call made after it: the longest.
+    pub first_answer_after_ms: Option<f64>,
+    /// From there to the end of the first tenth of a second in which it had its fair share of the answers: the longest.
+    pub fair_share_after_ms: Option<f64>,
+    /// How many pods' trouble ended and did not get their fair share again.
+    pub unrecovered: u64,
     /// From the kernel's event to the notice handled in the client, median.
     pub event_to_client_us_p50: Option<f64>,
     /// The same, 99 %.
@@ -81,6 +89,10 @@ impl Line {
             last_failure_ms: figures.last_failure_ns.map(ms),
             steady_ratio: steady_ns.map(|steady| ratio(figures.elapsed_ns, steady)),
             evicted_after_ms: run.evicted_after_ns.map(ms),
+            wrongly_evicted: run.wrongly_evicted,
+            first_answer_after_ms: run.recoveries.iter().filter_map(|it| it.first_answer_ns).max().map(ms),
+            fair_share_after_ms: run.recoveries.iter().filter_map(|it| it.fair_share_ns).max().map(ms),
+            unrecovered: run.recoveries.iter().filter(|it| it.fair_share_ns.is_none()).count() as u64,
             event_to_client_us_p50: run.event_to_client.map(|late| us(late.p50_ns)),
             event_to_client_us_p99: run.event_to_client.map(|late| us(late.p99_ns)),
         }
@@ -109,6 +121,10 @@ impl Line {
             last_failure_ms: None,
             steady_ratio: None,
             evicted_after_ms: None,
+            wrongly_evicted: None,
+            first_answer_after_ms: None,
+            fair_share_after_ms: None,
+            unrecovered: 0,
             event_to_client_us_p50: event_to_client.map(|late| us(late.p50_ns)),
             event_to_client_us_p99: event_to_client.map(|late| us(late.p99_ns)),
         }
@@ -138,6 +154,10 @@ mod tests {
             "last_failure_ms",
             "steady_ratio",
             "evicted_after_ms",
+            "wrongly_evicted",
+            "first_answer_after_ms",
+            "fair_share_after_ms",
+            "unrecovered",
             "event_to_client_us_p50",
             "event_to_client_us_p99",
         ];

@@ -39,6 +39,10 @@ fn sample() -> crate::run::Run {
         in_flight_on_victim: Some(97),
         death_ns: Some(1_000_200_000),
         evicted_after_ns: Some(350_000),
+        wrongly_evicted: Some(0),
+        recoveries: vec![],
+        performed: vec![],
+        start_ns: 7,
         event_to_client: Some(Quantiles {
             count: 7,
             p50_ns: 60_500,

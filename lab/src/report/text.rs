@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::json::{ms, ratio, us};
-use crate::run::Run;
+use crate::run::{Recovery, Run};
 
 /// A run and how long the client's own steady run took in the same invocation.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,6 +75,18 @@ pub fn table(runs: &[Compared]) -> String {
     row("  evicted after", &|c| {
         optional(c.run.evicted_after_ns, |after| format!("{:.3} ms", ms(after)))
     });
+    row("Wrongly taken for dead", &|c| {
+        optional(c.run.wrongly_evicted, |times| times.to_string())
+    });
+    let longest = |c: &Compared, of: fn(&Recovery) -> Option<u64>| {
+        let all: Option<Vec<_>> = c.run.recoveries.iter().map(of).collect();
+        match all {
+            None => "never".to_owned(),
+            Some(all) => optional(all.into_iter().max(), milliseconds),
+        }
+    };
+    row("Back: first answer after", &|c| longest(c, |it| it.first_answer_ns));
+    row("  fair share after", &|c| longest(c, |it| it.fair_share_ns));
     row("Event to client p50/p99", &|c| {
         optional(c.run.event_to_client, |late| {
             format!("{:.1}/{:.1} us", us(late.p50_ns), us(late.p99_ns))

@@ -1,18 +1,23 @@
 //! One run: a fresh topology, fresh pods, one client under load, one scenario. What comes out has been checked to be
 //! what it claims, or is an error.
 
+mod absence;
+mod cast;
 mod fault;
 mod monitor;
 mod orchestra;
+mod recovery;
 mod script;
 mod verify;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use absence::{Absence, absences};
 pub use fault::ClientFault;
 pub use monitor::MonitorProcess;
 pub use orchestra::run;
+pub use recovery::{Recovery, recoveries};
 pub use script::Performed;
 pub use verify::{Evidence, Refusal, verify};
 
@@ -22,8 +27,6 @@ use crate::report::{Figures, Quantiles};
 /// What all runs of an invocation have in common.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Pods.
-    pub pods: usize,
     /// Callers.
     pub concurrency: u64,
     /// Calls each caller makes.
@@ -57,6 +60,14 @@ pub struct Run {
     pub death_ns: Option<u64>,
     /// From the death to the victim's departure from the client's rotation.
     pub evicted_after_ns: Option<u64>,
+    /// How often the client took a pod for dead that was there; `None` of clients that do not tell.
+    pub wrongly_evicted: Option<u64>,
+    /// Every end of what befell a pod.
+    pub recoveries: Vec<Recovery>,
+    /// What was done, as it happened.
+    pub performed: Vec<Performed>,
+    /// When the workload started, `CLOCK_MONOTONIC` nanoseconds.
+    pub start_ns: u64,
     /// From the kernel's events to the notices handled in the client.
     pub event_to_client: Option<Quantiles>,
     /// What the pods say of the calls.

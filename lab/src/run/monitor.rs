@@ -17,6 +17,9 @@ use crate::net::Host;
 /// How long a monitor may take to load its programs and listen.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What a monitor of another node than the pods' does not see: all pods live on this one kernel.
+const FAR_AWAY: [&str; 2] = ["--without", "listener-closed"];
+
 /// How often its socket is tried while it starts.
 const RETRY: Duration = Duration::from_millis(20);
 
@@ -36,14 +39,21 @@ impl MonitorProcess {
     /// When there is no such binary, or it ends or does not listen in time; with what it said.
     pub async fn start(binary: &Path, client: &Host, directory: &Path) -> anyhow::Result<Self> {
         let namespace = client.path();
-        // All pods live on this one kernel; without this the numbers hold for pods of another node.
-        let arguments = [
-            "--netns".as_ref(),
-            namespace.as_os_str(),
-            "--without".as_ref(),
-            "listener-closed".as_ref(),
-        ];
-        Self::start_with(binary, directory, &arguments).await
+        let arguments = ["--netns".as_ref(), namespace.as_os_str()];
+        Self::start_with(
+            binary,
+            directory,
+            &[&arguments, FAR_AWAY.map(AsRef::as_ref).as_slice()].concat(),
+        )
+        .await
+    }
+
+    /// The same for all namespaces of this machine: where the client has a neighbour.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_for_all(binary: &Path, directory: &Path) -> anyhow::Result<Self> {
+        Self::start_with(binary, directory, &FAR_AWAY.map(AsRef::as_ref)).await
     }
 
     /// The same with every signal and for all namespaces of this machine, as on a node.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::Performed;
-use crate::scenario::{Action, Scenario};
+use super::{Performed, absences};
+use crate::scenario::Chore;
+use crate::scenario::{Action, Event, PODS, Scenario, Step, Target};
 use crate::workload::{Call, Outcome};
 
 /// A step may be this late: later, the scenario is another one.
@@ -15,9 +16,9 @@ const KILLED: i32 = 9;
 /// Why a run is not recorded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The victim did not die, or not of its kill.
-    #[error("refused: the victim outlived its death: {0}")]
-    VictimOutlived(String),
+    /// A pod did not die, or not of its kill.
+    #[error("refused: a pod outlived its death: {0}")]
+    Outlived(String),
     /// A process that should have lived on ended.
     #[error("refused: {0} died, and was not meant to")]
     Died(String),
@@ -32,18 +33,20 @@ pub enum Refusal {
         /// Calls made.
         made: u64,
     },
-    /// The workload ended before the death.
+    /// The workload ended before the script did.
     #[error(
-        "refused: the workload ended {ended_ms} ms after its start, before the death at {death_ms} ms: ask for more calls"
+        "refused: the workload ended {ended_ms} ms after its start, before \"{action}\" at {at_ms} ms: ask for more calls"
     )]
-    Unharmed {
+    Unfinished {
         /// When the workload ended.
         ended_ms: u64,
-        /// When the death was planned.
-        death_ms: u64,
+        /// What did not happen.
+        action: Action,
+        /// When it was planned.
+        at_ms: u64,
     },
     /// A step happened too late.
-    #[error("refused: {action:?} came {late_ms} ms late: the machine is too busy")]
+    #[error("refused: \"{action}\" came {late_ms} ms late: the machine is too busy")]
     Late {
         /// What.
         action: Action,
@@ -68,6 +71,10 @@ impl Refusal {
 pub struct Evidence<'a> {
     /// What was to happen.
     pub scenario: &'a Scenario,
+    /// The same for its victim.
+    pub steps: &'a [Step],
+    /// Pods that were there at some time.
+    pub pods: usize,
     /// Calls asked for.
     pub asked: u64,
     /// When the workload started.
@@ -80,10 +87,8 @@ pub struct Evidence<'a> {
     pub stopped: bool,
     /// What was done.
     pub performed: &'a [Performed],
-    /// The victim's number among the pods.
-    pub victim: Option<u8>,
-    /// The signal that ended the victim's process.
-    pub killed_by: Option<i32>,
+    /// Whether a monitor ran.
+    pub monitor: bool,
     /// Processes that ended and were not killed by the script.
     pub died: &'a [String],
 }
@@ -107,50 +112,71 @@ pub fn verify(evidence: &Evidence<'_>) -> Result<(), Refusal> {
         let late = Duration::from_nanos(step.until_ns.saturating_sub(step.planned_ns));
         if late > TOLERANCE {
             return Err(Refusal::Late {
-                action: step.action,
+                action: step.event.action,
                 late_ms: milliseconds(late),
             });
         }
     }
-    death(evidence)?;
+    finished(evidence)?;
+    deaths(evidence)?;
     stray(evidence)
 }
 
-/// The victim died as planned, of what was planned, and with work to lose.
-fn death(evidence: &Evidence<'_>) -> Result<(), Refusal> {
-    let Some(planned) = evidence.scenario.death() else {
+/// Everything happened, but for the last thing that befalls a dead pod's address: who has long turned away need not wait for it.
+fn finished(evidence: &Evidence<'_>) -> Result<(), Refusal> {
+    let planned = evidence.steps.iter().filter_map(|step| match step.chore {
+        Chore::Event(event) => Some(event),
+        Chore::Forget(_) => None,
+    });
+    let mut due = planned.filter(|event| evidence.monitor || event.on != Target::Monitor);
+    let Some(next) = due.nth(evidence.performed.len()) else {
         return Ok(());
     };
-    let Some(death) = evidence.performed.first() else {
-        let ended_ns = evidence
-            .calls
-            .iter()
-            .map(|call| call.end_ns)
-            .max()
-            .unwrap_or(evidence.start_ns);
-        return Err(Refusal::Unharmed {
-            ended_ms: milliseconds(Duration::from_nanos(ended_ns.saturating_sub(evidence.start_ns))),
-            death_ms: milliseconds(planned.at),
-        });
-    };
-    if death.action == Action::Kill && evidence.killed_by != Some(KILLED) {
-        return Err(Refusal::VictimOutlived(format!(
-            "its process ended by signal {:?}",
-            evidence.killed_by
-        )));
+    if next.action == Action::RejectHostUnreachable {
+        return Ok(());
     }
-    let victim = evidence.victim;
-    let undead = |call: &&Call| {
-        matches!(call.outcome, Outcome::Answered(pod) if Some(pod) == victim) && call.start_ns > death.until_ns
-    };
-    let answered = evidence.calls.iter().filter(undead).count();
-    if answered > 0 {
-        return Err(Refusal::VictimOutlived(format!(
-            "it answered {answered} calls made after it"
-        )));
+    let calls = evidence.calls.iter();
+    let ended_ns = calls.map(|call| call.end_ns).max().unwrap_or(evidence.start_ns);
+    Err(Refusal::Unfinished {
+        ended_ms: milliseconds(Duration::from_nanos(ended_ns.saturating_sub(evidence.start_ns))),
+        action: next.action,
+        at_ms: milliseconds(next.at),
+    })
+}
+
+/// Whoever died did so as planned, of what was planned, and the first with work to lose.
+fn deaths(evidence: &Evidence<'_>) -> Result<(), Refusal> {
+    for it in evidence.performed {
+        let Event { on, action, .. } = it.event;
+        if let (Target::Pod(pod), Action::Kill) = (on, action)
+            && it.signal != Some(KILLED)
+        {
+            return Err(Refusal::Outlived(format!(
+                "the process of pod-{pod} ended by signal {:?}",
+                it.signal
+            )));
+        }
     }
-    let in_flight = |call: &Call| call.start_ns <= death.from_ns && call.end_ns > death.from_ns;
-    if !evidence.calls.iter().any(in_flight) {
+    for pod in 0..evidence.pods {
+        let absences = absences(evidence.performed, pod, pod < PODS);
+        let undead = |call: &&Call| {
+            let away = |it: &&super::Absence| !it.orderly && call.start_ns > it.since_ns && call.end_ns < it.until_ns;
+            call.outcome == Outcome::Answered(u8::try_from(pod).unwrap_or(u8::MAX))
+                && absences.iter().any(|it| away(&it))
+        };
+        let answered = evidence.calls.iter().filter(undead).count();
+        if answered > 0 {
+            return Err(Refusal::Outlived(format!(
+                "pod-{pod} answered {answered} calls while it was not there"
+            )));
+        }
+    }
+    let death = evidence.performed.iter().find(|it| it.event.is_death());
+    let lost = |death: &Performed| {
+        let in_flight = |call: &Call| call.start_ns <= death.from_ns && call.end_ns > death.from_ns;
+        evidence.calls.iter().any(in_flight)
+    };
+    if death.is_some_and(|death| !lost(death)) {
         return Err(Refusal::NothingInFlight);
     }
     Ok(())
@@ -207,7 +233,7 @@ fn milliseconds(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{builtin, builtins};
+    use crate::scenario::{builtin, timeline};
 
     const MS: u64 = 1_000_000;
 
@@ -221,7 +247,12 @@ mod tests {
 
     fn performed(action: Action, planned_ms: u64, until_ms: u64) -> Performed {
         Performed {
-            action,
+            event: Event {
+                at: Duration::from_millis(planned_ms),
+                on: Target::Pod(1),
+                action,
+            },
+            signal: (action == Action::Kill).then_some(KILLED),
             planned_ns: planned_ms * MS,
             from_ns: planned_ms * MS,
             until_ns: until_ms * MS,
@@ -236,7 +267,6 @@ mod tests {
         classes: Vec<String>,
         stopped: bool,
         performed: Vec<Performed>,
-        killed_by: Option<i32>,
         died: Vec<String>,
     }
 
@@ -256,20 +286,20 @@ mod tests {
                 performed(Action::Kill, 1_000, 1_002),
                 performed(Action::Silence, 1_200, 1_204),
             ],
-            killed_by: Some(9),
             died: vec![],
         };
         spoil(&mut run);
         verify(&Evidence {
             scenario: run.scenario,
+            steps: &timeline(run.scenario, 1),
+            pods: PODS,
             asked: run.asked,
             start_ns: 0,
             calls: &run.calls,
             classes: &run.classes,
             stopped: run.stopped,
             performed: &run.performed,
-            victim: Some(1),
-            killed_by: run.killed_by,
+            monitor: false,
             died: &run.died,
         })
     }
@@ -282,8 +312,8 @@ mod tests {
     #[test]
     fn a_victim_that_was_not_killed_is_refused() {
         for signal in [None, Some(15)] {
-            let refused = judged(|run| run.killed_by = signal);
-            assert!(matches!(refused, Err(Refusal::VictimOutlived(_))), "{refused:?}");
+            let refused = judged(|run| run.performed[0].signal = signal);
+            assert!(matches!(refused, Err(Refusal::Outlived(_))), "{refused:?}");
         }
     }
 
@@ -292,7 +322,9 @@ mod tests {
         let refused = judged(|run| run.calls[2].outcome = Outcome::Answered(1));
         assert_eq!(
             refused,
-            Err(Refusal::VictimOutlived("it answered 1 calls made after it".into()))
+            Err(Refusal::Outlived(
+                "pod-1 answered 1 calls while it was not there".into()
+            ))
         );
         // Asked before and answered just after is an answer that was on its way.
         assert_eq!(judged(|run| run.calls[1].outcome = Outcome::Answered(1)), Ok(()));
@@ -313,15 +345,16 @@ mod tests {
     }
 
     #[test]
-    fn a_workload_that_ended_before_the_death_is_refused() {
-        let refused = judged(|run| run.performed.clear());
-        assert_eq!(
-            refused,
-            Err(Refusal::Unharmed {
+    fn a_workload_that_ended_before_the_script_did_is_refused() {
+        let refused = |action, at_ms| {
+            Err(Refusal::Unfinished {
                 ended_ms: 1_500,
-                death_ms: 1_000
+                action,
+                at_ms,
             })
-        );
+        };
+        assert_eq!(judged(|run| run.performed.clear()), refused(Action::Kill, 1_000));
+        assert_eq!(judged(|run| run.performed.truncate(1)), refused(Action::Silence, 1_200));
     }
 
     #[test]
@@ -345,9 +378,11 @@ mod tests {
     #[test]
     fn an_unreachable_network_is_refused_in_every_scenario() {
         let text = "Unavailable: tcp connect error <- Network is unreachable (os error 101)";
-        for scenario in builtins() {
-            let refused = judged(|run| (run.scenario, run.classes) = (scenario, vec![text.into()]));
-            assert_eq!(refused, Err(Refusal::Stray(text.into())), "{}", scenario.name);
+        for name in ["kill", "noroute", "blackhole"] {
+            let refused = judged(|run| {
+                (run.scenario, run.classes) = (builtin(name).unwrap(), vec![text.into()]);
+            });
+            assert_eq!(refused, Err(Refusal::Stray(text.into())), "{name}");
         }
     }
 

@@ -12,7 +12,24 @@ macro_rules! files {
 }
 
 /// In the order in which they are shown: `steady` first, because all others are compared with it.
-const FILES: [(&str, &str); 5] = files!["steady", "kill", "refused", "blackhole", "noroute"];
+const FILES: [(&str, &str); 16] = files![
+    "steady",
+    "kill",
+    "refused",
+    "blackhole",
+    "noroute",
+    "graceful",
+    "scale",
+    "rolling",
+    "flap",
+    "slow",
+    "overload",
+    "loss",
+    "partition",
+    "policy",
+    "reuse",
+    "monitor-dies",
+];
 
 static SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
     let read = |(name, text): &(&str, &str)| Scenario::parse(name, text);
@@ -37,7 +54,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::scenario::Action;
+    use crate::pod::THINK_TIME;
+    use crate::scenario::{Action, Target};
 
     #[test]
     fn every_file_of_the_folder_is_a_scenario() {
@@ -50,6 +68,28 @@ mod tests {
         files.sort_unstable();
         names.sort_unstable();
         assert_eq!(files, names);
+    }
+
+    #[test]
+    fn the_workload_lasts_as_long_as_the_script() {
+        for scenario in builtins() {
+            let script = scenario
+                .events
+                .iter()
+                .filter(|event| event.action != Action::RejectHostUnreachable);
+            let last = script.map(|event| event.at).max().unwrap_or_default();
+            // While nothing goes to or from the client its callers wait.
+            let waits = scenario
+                .events
+                .iter()
+                .any(|event| event.on == Target::Client && event.action == Action::Silence);
+            let least = THINK_TIME * u32::try_from(scenario.requests).unwrap();
+            assert!(
+                waits || least >= last + Duration::from_millis(500),
+                "{}: {last:?} in {least:?}",
+                scenario.name
+            );
+        }
     }
 
     #[test]

@@ -5,7 +5,16 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Action, Event, Scenario};
+use super::{Action, Event, Scenario, Target};
+
+/// Pods of every run, as in the article.
+pub const PODS: usize = 5;
+
+/// Calls of each caller, as in the article.
+const REQUESTS: u64 = 300;
+
+/// Pods that may join.
+const SPARES_MAX: usize = 100;
 
 /// Why a file is no scenario.
 #[derive(Debug, thiserror::Error)]
@@ -30,9 +39,19 @@ pub enum Fault {
     /// Events are in the order of time.
     #[error("event {0} comes before the one above it: order them by at_ms")]
     Disorder(usize),
-    /// The first event is a death.
-    #[error("the first event is not a death: begin with \"kill\" or \"silence\"")]
-    NoDeath,
+    /// There is no room for so many.
+    #[error("`spares` is at most {SPARES_MAX}")]
+    Spares,
+    /// Something is missing, or nothing this action knows.
+    #[error("event {number} (`{action}`): {fault}")]
+    Event {
+        /// The event, counted from 1.
+        number: usize,
+        /// Its action.
+        action: &'static str,
+        /// What is wrong.
+        fault: String,
+    },
 }
 
 /// As it stands in the file.
@@ -40,6 +59,11 @@ pub enum Fault {
 #[serde(deny_unknown_fields)]
 struct Text {
     summary: String,
+    #[serde(default)]
+    spares: usize,
+    #[serde(default)]
+    neighbour: bool,
+    requests: Option<u64>,
     #[serde(default, rename = "event")]
     events: Vec<EventText>,
 }
@@ -48,7 +72,115 @@ struct Text {
 #[serde(deny_unknown_fields)]
 struct EventText {
     at_ms: u32,
-    action: Action,
+    action: Verb,
+    #[serde(default)]
+    on: On,
+    pod: Option<usize>,
+    percent: Option<u8>,
+    call_ms: Option<u32>,
+    every_ms: Option<u32>,
+    times: Option<u32>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum On {
+    #[default]
+    Victim,
+    Client,
+    Monitor,
+    #[serde(untagged)]
+    Pod(usize),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Verb {
+    Kill,
+    Silence,
+    RejectHostUnreachable,
+    Terminate,
+    Start,
+    Succeed,
+    Lose,
+    DropNeighbour,
+    Restore,
+    Slow,
+    StopAccepting,
+    Accept,
+}
+
+impl Verb {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Silence => "silence",
+            Self::RejectHostUnreachable => "reject-host-unreachable",
+            Self::Terminate => "terminate",
+            Self::Start => "start",
+            Self::Succeed => "succeed",
+            Self::Lose => "lose",
+            Self::DropNeighbour => "drop-neighbour",
+            Self::Restore => "restore",
+            Self::Slow => "slow",
+            Self::StopAccepting => "stop-accepting",
+            Self::Accept => "accept",
+        }
+    }
+}
+
+impl EventText {
+    /// The action with what it needs and without what it does not.
+    fn action(&self, text: &Text) -> Result<Action, String> {
+        let Self {
+            pod, percent, call_ms, ..
+        } = *self;
+        let action = match (self.action, pod, percent, call_ms) {
+            (Verb::Kill, None, None, None) => Action::Kill,
+            (Verb::Silence, None, None, None) => Action::Silence,
+            (Verb::RejectHostUnreachable, None, None, None) => Action::RejectHostUnreachable,
+            (Verb::Terminate, None, None, None) => Action::Terminate,
+            (Verb::Start, None, None, None) => Action::Start,
+            (Verb::Succeed, Some(pod), None, None) => Action::Succeed(pod),
+            (Verb::Lose, None, Some(percent @ 1..=99), None) => Action::Lose(percent),
+            (Verb::DropNeighbour, None, None, None) => Action::DropNeighbour,
+            (Verb::Restore, None, None, None) => Action::Restore,
+            (Verb::Slow, None, None, Some(ms)) => Action::Slow(ms),
+            (Verb::StopAccepting, None, None, None) => Action::StopAccepting,
+            (Verb::Accept, None, None, None) => Action::Accept,
+            (Verb::Succeed, ..) => return Err("it needs `pod`, the number of the pod that succeeds, alone".into()),
+            (Verb::Lose, ..) => return Err("it needs `percent`, 1 to 99, alone".into()),
+            (Verb::Slow, ..) => return Err("it needs `call_ms` alone".into()),
+            _ => return Err("it knows no `pod`, `percent` or `call_ms`".into()),
+        };
+        let right = match (self.on, action) {
+            (On::Monitor, action) => matches!(action, Action::Kill | Action::Start),
+            (On::Client, action) => matches!(action, Action::Silence | Action::Lose(_) | Action::Restore),
+            (On::Victim | On::Pod(_), action) => !matches!(action, Action::Lose(_)),
+        };
+        if !right {
+            return Err(
+                "on `monitor` there are `kill` and `start`; on `client` there are `silence`, `lose` and `restore`; on pods all \
+                 but `lose`"
+                    .into(),
+            );
+        }
+        if action == Action::DropNeighbour && !text.neighbour {
+            return Err("there is nobody: say `neighbour = true`".into());
+        }
+        Ok(action)
+    }
+
+    /// When it happens.
+    fn times(&self) -> Result<impl Iterator<Item = u32>, String> {
+        let (every, times) = match (self.every_ms, self.times) {
+            (None, None) => (0, 1),
+            (Some(every), Some(times @ 1..=1_000)) => (every, times),
+            _ => return Err("`every_ms` and `times` (1 to 1000) go together".into()),
+        };
+        let at = self.at_ms;
+        Ok((0..times).map(move |time| at.saturating_add(every.saturating_mul(time))))
+    }
 }
 
 /// Reads the scenario in `path`; it is called like the file.
@@ -72,23 +204,49 @@ impl Scenario {
     /// # Errors
     /// When it says something that scenarios do not have.
     pub fn parse(name: &str, text: &str) -> Result<Self, Fault> {
-        let Text { summary, events } = toml::from_str(text)?;
-        let events: Vec<_> = events
-            .into_iter()
-            .map(|event| Event {
-                at: Duration::from_millis(event.at_ms.into()),
-                action: event.action,
-            })
-            .collect();
-        if let Some(early) = events.windows(2).position(|pair| pair[0].at > pair[1].at) {
+        let text: Text = toml::from_str(text)?;
+        if let Some(early) = text.events.windows(2).position(|pair| pair[0].at_ms > pair[1].at_ms) {
             return Err(Fault::Disorder(early + 2));
         }
-        if events.first().is_some_and(|event| !event.action.is_death()) {
-            return Err(Fault::NoDeath);
+        if text.spares > SPARES_MAX {
+            return Err(Fault::Spares);
         }
+        let mut events = Vec::new();
+        for (event, number) in text.events.iter().zip(1..) {
+            let fault = |fault| Fault::Event {
+                number,
+                action: event.action.name(),
+                fault,
+            };
+            let action = event.action(&text).map_err(fault)?;
+            let pods = PODS + text.spares;
+            if let (On::Pod(pod), _) | (_, Action::Succeed(pod)) = (event.on, action)
+                && pod >= pods
+            {
+                return Err(fault(format!(
+                    "there is no pod {pod}: {PODS} are there at the start, and `spares` more"
+                )));
+            }
+            let on = match event.on {
+                On::Victim => Target::Victim,
+                On::Client => Target::Client,
+                On::Monitor => Target::Monitor,
+                On::Pod(pod) => Target::Pod(pod),
+            };
+            events.extend(event.times().map_err(fault)?.map(|at_ms| Event {
+                at: Duration::from_millis(at_ms.into()),
+                on,
+                action,
+            }));
+        }
+        // Those that repeat are between the others.
+        events.sort_by_key(|event| event.at);
         Ok(Self {
             name: name.to_owned(),
-            summary,
+            summary: text.summary,
+            spares: text.spares,
+            neighbour: text.neighbour,
+            requests: text.requests.unwrap_or(REQUESTS),
             events,
         })
     }
@@ -115,14 +273,62 @@ mod tests {
         assert!(fault("summary = \"x\"\n[[event]]\naction = \"kill\"\n").contains("`at_ms`"));
     }
 
+    fn event(rest: &str) -> String {
+        format!("summary = \"x\"\nspares = 1\n[[event]]\nat_ms = 5\n{rest}\n")
+    }
+
     #[test]
-    fn events_are_in_the_order_of_time_and_begin_with_a_death() {
+    fn events_are_in_the_order_of_time() {
         let event = |at_ms: u32, action: &str| format!("[[event]]\nat_ms = {at_ms}\naction = \"{action}\"\n");
         let text = |events: &[String]| format!("summary = \"x\"\n{}", events.concat());
         let disorder = fault(&text(&[event(5, "kill"), event(7, "silence"), event(6, "silence")]));
         assert!(disorder.contains("event 3"), "{disorder}");
-        assert!(fault(&text(&[event(5, "reject-host-unreachable")])).contains("not a death"));
         assert!(Scenario::parse("mine", &text(&[event(5, "kill"), event(5, "silence")])).is_ok());
+    }
+
+    #[test]
+    fn an_action_has_what_it_needs_and_befalls_whom_it_can() {
+        for (text, told) in [
+            ("action = \"lose\"\non = \"client\"", "`percent`"),
+            ("action = \"lose\"\non = \"client\"\npercent = 0", "1 to 99"),
+            ("action = \"lose\"\npercent = 3", "on `client` there are"),
+            ("action = \"terminate\"\non = \"client\"", "on `client` there are"),
+            ("action = \"silence\"\non = \"monitor\"", "on `monitor` there are"),
+            ("action = \"slow\"", "`call_ms`"),
+            ("action = \"kill\"\npercent = 3", "no `pod`"),
+            ("action = \"succeed\"\npod = 6", "no pod 6"),
+            ("action = \"kill\"\non = 6", "no pod 6"),
+            ("action = \"kill\"\nevery_ms = 3", "go together"),
+            ("action = \"drop-neighbour\"", "`neighbour = true`"),
+        ] {
+            let fault = fault(&event(text));
+            assert!(fault.starts_with("event 1 (`") && fault.contains(told), "{fault}");
+        }
+        assert!(fault(&event("action = \"kill\"\non = \"clint\"")).contains("line 6"));
+        assert!(fault("summary = \"x\"\nspares = 101\n").contains("at most 100"));
+    }
+
+    #[test]
+    fn an_event_that_repeats_is_among_the_others_in_the_order_of_time() {
+        let text = "summary = \"x\"\n\
+            [[event]]\nat_ms = 10\naction = \"kill\"\nevery_ms = 10\ntimes = 2\n\
+            [[event]]\nat_ms = 15\naction = \"start\"\non = 4\nevery_ms = 10\ntimes = 2\n";
+        let scenario = Scenario::parse("mine", text).unwrap();
+        let events: Vec<_> = scenario
+            .events
+            .iter()
+            .map(|event| (event.at.as_millis(), event.on, event.action))
+            .collect();
+        assert_eq!(
+            events,
+            [
+                (10, Target::Victim, Action::Kill),
+                (15, Target::Pod(4), Action::Start),
+                (20, Target::Victim, Action::Kill),
+                (25, Target::Pod(4), Action::Start),
+            ]
+        );
+        assert_eq!(scenario.requests, 300);
     }
 
     #[test]

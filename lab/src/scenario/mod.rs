@@ -1,33 +1,76 @@
-//! What befalls a pod during a run: each scenario is a short list of times and actions, read from a file, carried out by the
-//! orchestrator and recorded as it really happened.
+//! What befalls pods, the client's node or its monitor during a run: each scenario is a short list of times and actions, read from a
+//! file, carried out by the orchestrator and recorded as it really happened.
 
 mod builtin;
 mod file;
+mod timeline;
 
+use std::fmt;
 use std::time::Duration;
 
 pub use builtin::{builtin, builtins};
-pub use file::{Fault, ScenarioError, load};
-use serde::Deserialize;
+pub use file::{Fault, PODS, ScenarioError, load};
+pub use timeline::{Chore, Step, timeline};
 
-/// What is done to the victim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// What is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// SIGKILL to the pod's process. Its namespace stays: its kernel closes the connections and refuses new ones.
+    /// SIGKILL to the process. A pod's namespace stays: its kernel closes the connections and refuses new ones.
     Kill,
+    /// SIGTERM to the pod: it listens no more, says goodbye on every connection, and ends with the last.
+    Terminate,
+    /// The process begins (again); a pod's network is undisturbed again, and whoever watches is told of it once it listens.
+    Start,
+    /// Another pod, with this number, begins where this one was, at the same address.
+    Succeed(usize),
     /// Nothing goes in or out any more, and nobody is told.
     Silence,
     /// Whoever dials the pod is told that there is no such host.
     RejectHostUnreachable,
+    /// Of what goes in and of what goes out so many packets in a hundred vanish.
+    Lose(u8),
+    /// SYNs of the client's neighbour are dropped; everybody else is served.
+    DropNeighbour,
+    /// Nothing befalls the network any more.
+    Restore,
+    /// The pod takes so long for a call from now on, milliseconds.
+    Slow(u32),
+    /// The pod accepts no connection any more, and has hardly room for any to wait; those it has are served.
+    StopAccepting,
+    /// It accepts again.
+    Accept,
 }
 
-impl Action {
-    /// Whether the pod answers no call any more.
-    #[must_use]
-    pub fn is_death(self) -> bool {
-        matches!(self, Self::Kill | Self::Silence)
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kill => f.write_str("kill"),
+            Self::Terminate => f.write_str("terminate"),
+            Self::Start => f.write_str("start"),
+            Self::Succeed(pod) => write!(f, "succeeded by pod-{pod}"),
+            Self::Silence => f.write_str("silence"),
+            Self::RejectHostUnreachable => f.write_str("no route to host"),
+            Self::Lose(percent) => write!(f, "{percent} % loss"),
+            Self::DropNeighbour => f.write_str("drop the neighbour's SYNs"),
+            Self::Restore => f.write_str("restore"),
+            Self::Slow(ms) => write!(f, "{ms} ms a call"),
+            Self::StopAccepting => f.write_str("stop accepting"),
+            Self::Accept => f.write_str("accept"),
+        }
     }
+}
+
+/// To whom it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// The pod that the seed chose.
+    Victim,
+    /// The pod with this number.
+    Pod(usize),
+    /// The client's node.
+    Client,
+    /// The monitor on the client's node, where one runs.
+    Monitor,
 }
 
 /// One action at a time after the workload's start.
@@ -35,29 +78,46 @@ impl Action {
 pub struct Event {
     /// When, after the start.
     pub at: Duration,
+    /// To whom.
+    pub on: Target,
     /// What.
     pub action: Action,
 }
 
-/// A scenario: a name and a script. The first event is the victim's death.
+impl Event {
+    /// Whether a pod answers no call any more, without a goodbye.
+    #[must_use]
+    pub fn is_death(&self) -> bool {
+        let pod = matches!(self.on, Target::Victim | Target::Pod(_));
+        pod && matches!(self.action, Action::Kill | Action::Silence)
+    }
+}
+
+/// A scenario: a name and a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scenario {
     /// What it is called on the command line and in reports.
     pub name: String,
     /// What happens, in one sentence.
     pub summary: String,
+    /// Pods beside those that are there from the start; their numbers follow on theirs.
+    pub spares: usize,
+    /// Whether somebody else on the client's node, in a network namespace of its own, dials the victim all the time.
+    pub neighbour: bool,
+    /// Calls each caller makes unless told otherwise: the script takes its time.
+    pub requests: u64,
     /// In the order of time; empty if nothing happens.
     pub events: Vec<Event>,
 }
 
 impl Scenario {
-    /// When the victim dies, after the start.
+    /// The first death of a pod.
     #[must_use]
     pub fn death(&self) -> Option<Event> {
-        self.events.first().copied()
+        self.events.iter().find(|event| event.is_death()).copied()
     }
 
-    /// When, after the start, dialling the victim may first be answered by "no route to host".
+    /// When, after the start, dialling a pod may first be answered by "no route to host".
     #[must_use]
     pub fn unreachable_from(&self) -> Option<Duration> {
         self.events

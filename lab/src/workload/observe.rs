@@ -3,6 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The state of an endpoint that the client takes for dead: its calls in flight were ended.
+const TAKEN_FOR_DEAD: &str = "Evicted";
+
 /// An endpoint moved from one state to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transition {
@@ -44,6 +47,12 @@ impl Observations {
     pub fn lateness_ns(&self, since_ns: u64) -> impl Iterator<Item = u64> {
         let told = self.told.iter().filter(move |told| told.kernel_ns >= since_ns);
         told.map(|told| told.handled_ns.saturating_sub(told.kernel_ns))
+    }
+
+    /// The endpoints that were taken for dead, each time, and when.
+    pub fn taken_for_dead(&self) -> impl Iterator<Item = (std::net::SocketAddr, u64)> {
+        let dead = self.transitions.iter().filter(|moved| moved.to == TAKEN_FOR_DEAD);
+        dead.map(|moved| (moved.peer, moved.at_ns))
     }
 
     /// When `peer` first left the rotation at or after `since_ns`.

@@ -27,7 +27,7 @@ impl Stage {
         let topology = Topology::build(LabId::of_this_process(), 2 * PODS)?;
         topology.client.own_block()?;
         let stage = Self { topology, monitor };
-        stage.pod(2 * PODS - 1).apply(refuse_way_to_marked_dials())?;
+        stage.pod(2 * PODS - 1).apply(&refuse_way_to_marked_dials())?;
         Ok(stage)
     }
 

@@ -23,8 +23,8 @@ impl Stage {
     pub(super) fn build(monitor: PathBuf) -> anyhow::Result<Self> {
         let topology = Topology::build(LabId::of_this_process(), 2)?;
         topology.client.own_block()?;
-        topology.pods[0].apply(stall_marked_dials())?;
-        topology.pods[1].apply(silence_marked_traffic())?;
+        topology.pods[0].apply(&stall_marked_dials())?;
+        topology.pods[1].apply(&silence_marked_traffic())?;
         Ok(Self { topology, monitor })
     }
 

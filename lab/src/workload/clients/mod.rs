@@ -18,9 +18,11 @@ use crate::pod::proto::demo_client::DemoClient;
 /// A client the lab can measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]
 pub enum ClientKind {
-    /// obit's whole client, with a monitor on its node.
+    /// obit's whole client, with a monitor on its node, told by Kubernetes which pods there are.
     Obit,
-    /// The same client without a monitor.
+    /// The same client with a monitor, told by DNS.
+    ObitDns,
+    /// The same client without a monitor, told by DNS.
     ObitBlind,
     /// tonic's own balancer, `Channel::balance_list`, as it comes.
     Tonic,
@@ -28,13 +30,14 @@ pub enum ClientKind {
 
 impl ClientKind {
     /// Every client.
-    pub const ALL: [Self; 3] = [Self::Obit, Self::ObitBlind, Self::Tonic];
+    pub const ALL: [Self; 4] = [Self::Obit, Self::ObitDns, Self::ObitBlind, Self::Tonic];
 
     /// What it is called on the command line and in reports.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Obit => "obit",
+            Self::ObitDns => "obit-dns",
             Self::ObitBlind => "obit-blind",
             Self::Tonic => "tonic",
         }
@@ -43,7 +46,7 @@ impl ClientKind {
     /// Whether it listens to a monitor.
     #[must_use]
     pub fn needs_monitor(self) -> bool {
-        self == Self::Obit
+        matches!(self, Self::Obit | Self::ObitDns)
     }
 }
 
@@ -62,8 +65,11 @@ pub(super) async fn drive(client: ClientKind, told: &Environment) -> anyhow::Res
             let done = drive_transport(balance_list(&told.pods)?, told).await?;
             Ok((done, Observations::default()))
         }
-        ClientKind::Obit | ClientKind::ObitBlind => {
-            let observed = obit::Observed::new(told)?;
+        ClientKind::Obit | ClientKind::ObitDns | ClientKind::ObitBlind => {
+            let observed = match client {
+                ClientKind::Obit => obit::Observed::new(told, obit::slices(told)?)?,
+                _ => obit::Observed::new(told, obit::dns(told)?)?,
+            };
             let done = drive_transport(observed.client.clone(), told).await?;
             Ok((done, observed.observations()))
         }

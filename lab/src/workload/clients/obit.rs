@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
+use obit::resolve::{Dns, EndpointSlices, Resolve};
 use obit::{EndpointEvent, Feed, Phase};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::super::{Observations, Told, Transition};
+use crate::api;
 use crate::clock::monotonic_ns;
 use crate::contract::Environment;
 
@@ -18,16 +20,25 @@ pub(super) struct Observed {
     observations: Arc<Mutex<Observations>>,
 }
 
+/// Told by the lab's DNS server which pods there are.
+pub(super) fn dns(told: &Environment) -> anyhow::Result<Dns> {
+    let (name, port) = told.target.rsplit_once(':').context("a target without a port")?;
+    let port = port.parse().context("the target's port")?;
+    Ok(Dns::new(format!("{name}."), port).name_server(told.name_server))
+}
+
+/// Told by the lab's Kubernetes API.
+pub(super) fn slices(told: &Environment) -> anyhow::Result<EndpointSlices> {
+    let config = kube::Config::new(told.kubernetes.parse().context("the API's address")?);
+    let client = kube::Client::try_from(config).context("a client for the API")?;
+    Ok(EndpointSlices::new(api::SERVICE, api::NAMESPACE, api::PORT_NAME).client(client))
+}
+
 impl Observed {
-    /// Builds the client: it resolves the pods' name with the lab's DNS server, and listens to the monitor whose socket
-    /// it is given.
-    pub(super) fn new(told: &Environment) -> anyhow::Result<Self> {
+    /// Builds the client: `resolver` tells it which pods there are, and it listens to the monitor whose socket it is given.
+    pub(super) fn new(told: &Environment, resolver: impl Resolve + 'static) -> anyhow::Result<Self> {
         let feed = told.monitor.as_ref().map_or_else(Feed::offline, Feed::connect);
-        let (name, port) = told.target.rsplit_once(':').context("a target without a port")?;
-        let port = port.parse().context("the target's port")?;
-        let origin = format!("http://{}", told.target);
-        let resolver = obit::resolve::Dns::new(format!("{name}."), port).name_server(told.name_server);
-        let client = obit::Client::builder(origin)
+        let client = obit::Client::builder(format!("http://{}", told.target))
             .feed(feed.clone())
             .resolver(resolver)
             .build();

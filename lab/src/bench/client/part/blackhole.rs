@@ -80,12 +80,12 @@ async fn client(stage: &Stage, socket: Option<String>) -> anyhow::Result<LabProc
 /// Lets the pod vanish once, under so many calls a second, and brings it back.
 async fn lose(stage: &Stage, client: &mut LabProcess, rate: u32) -> anyhow::Result<Lost> {
     // nft waits inside the namespace before its time comes.
-    let vanishing = Prepared::new(stage.pod(VICTIM), silence())?;
+    let vanishing = Prepared::new(&stage.pod(VICTIM).namespace, silence())?;
     client.tell(&rate.to_string()).await?;
     client.expect(CUT).await?;
     vanishing.commit().await?;
     let lost = read(client).await;
-    stage.pod(VICTIM).apply(undisturbed())?;
+    stage.pod(VICTIM).apply(&undisturbed())?;
     lost
 }
 
