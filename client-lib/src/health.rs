@@ -96,6 +96,12 @@ impl Reason {
         )
     }
 
+    /// Whether it says that something was not answered. A connection to the peer that hears it knows better: a full accept queue
+    /// drops SYNs, and those who are connected are served.
+    pub(crate) fn is_silence(self) -> bool {
+        self.is_address_wide() && self != Self::Unreachable
+    }
+
     /// Whether an established connection hears of this by itself: its owner reads what had arrived, then an error or end
     /// of file.
     ///

@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
-use client_support::{Server, get, post, settled};
+use client_support::{Server, Speaks, get, post, settled};
 use http::Response;
 use http_body_util::BodyExt;
 use obit::{Body, Cause, Client, EndpointEvent, Error, Idempotent, Phase};
@@ -112,6 +112,32 @@ async fn a_suspect_is_asked_and_one_that_answers_returns_with_its_calls_unharmed
     for server in &servers {
         server.release();
     }
+    all_answered(calls).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_accepts_no_connection_and_is_heard_on_those_it_has_is_not_dead() {
+    let monitor = LiveMonitor::start();
+    let servers = [
+        Server::with_streams(1000).await,
+        Server::speaking(Speaks::http2(1000).pinging(Duration::from_millis(2))).await,
+        Server::with_streams(1000).await,
+    ];
+    let client = client(&monitor, &servers);
+    settled(&client, 3).await;
+    monitor.watching(servers[1].address()).await;
+    let mut events = client.events();
+    servers[1].be_full().await;
+    servers[1].hold();
+    let calls = posts(&client, 3);
+    servers[1].holds(1).await;
+    for _ in 0..3 {
+        monitor.say(servers[1].address(), Verdict::Suspect, Reason::SynStalled);
+        comes_to(&mut events, &servers[1], Phase::Suspect).await;
+        let next = events.recv().await.unwrap();
+        assert_eq!((next.peer, next.to), (servers[1].address(), Phase::Ready), "{next:?}");
+    }
+    servers[1].release();
     all_answered(calls).await;
 }
 

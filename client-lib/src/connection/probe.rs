@@ -27,6 +27,19 @@ impl SocketProbe {
         self.0.with_socket(|socket, _| outstanding(socket))
     }
 
+    /// How many segments came since the connection began. `None` once it is closed.
+    pub(crate) fn segments_heard(&self) -> Option<u32> {
+        self.0
+            .with_socket(|socket, _| tcp_info(socket.as_raw_fd()).map(|info| info.tcpi_segs_in))
+    }
+
+    /// Whether anything of the peer's kernel, data or an acknowledgement, came within this time; to a jiffy.
+    #[must_use]
+    pub(crate) fn heard_within(&self, time: Duration) -> bool {
+        self.sample()
+            .is_some_and(|sample| sample.last_ack_recv.min(sample.last_data_recv) <= time)
+    }
+
     /// What the kernel knows of the connection now. `None` once it is closed.
     #[must_use]
     pub fn sample(&self) -> Option<SocketSample> {

@@ -19,11 +19,14 @@ use tokio::sync::watch;
 use super::last_words::LastWords;
 use super::probe::{Meter, SocketProbe, handshake_rtt};
 use super::{Claim, Guarded, KillSwitch};
-use crate::feed::Registration;
+use crate::feed::{Ear, Registration};
 use crate::{Health, Reason};
 
 /// A TCP connection that ends when its peer dies; made by [`dial`](super::dial()).
 pub type GuardedTcp = Guarded<TcpIo>;
+
+/// What was heard so lately was heard after any SYN was sent that counts as not answered: nobody waits less than 20 ms for that.
+const LATELY: Duration = Duration::from_millis(15);
 
 /// How much is read at once of what a peer wrote before it reset the connection.
 const AT_ONCE: usize = 4096;
@@ -73,9 +76,12 @@ impl TcpIo {
             cookie,
             handshake_rtt: handshake_rtt(stream.as_fd()),
         };
-        registration.link().establish();
+        let meter = Arc::new(Meter::new(stream.as_fd()));
+        let probe = SocketProbe::new(meter.clone());
+        let hears = move || probe.heard_within(LATELY);
+        registration.link().establish_with(Ear::new(hears));
         Ok(Self {
-            meter: Arc::new(Meter::new(stream.as_fd())),
+            meter,
             stream: TokioIo::new(stream),
             facts: Arc::new(facts),
             registration,

@@ -1,6 +1,8 @@
 //! What ties one connection, or one dial, to the feed: decides which notices concern it.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -18,12 +20,29 @@ pub(crate) enum Arrival {
     Snapshot,
 }
 
+/// Tells whether a connection heard its peer's kernel just now: within a time that is shorter than any in which a dial counts as
+/// not answered.
+pub(crate) struct Ear(Box<dyn Fn() -> bool + Send + Sync>);
+
+impl Ear {
+    pub(crate) fn new(hears: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Box::new(hears))
+    }
+}
+
+impl fmt::Debug for Ear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ear")
+    }
+}
+
 /// One connection as the feed sees it, from the beginning of its dial.
 #[derive(Debug)]
 pub(crate) struct Link {
     peer: SocketAddr,
     birth_ns: u64,
     established: AtomicBool,
+    ear: OnceLock<Ear>,
     kill: KillSwitch,
     health: watch::Sender<Health>,
 }
@@ -35,6 +54,7 @@ impl Link {
             peer,
             birth_ns,
             established: AtomicBool::new(false),
+            ear: OnceLock::new(),
             kill: KillSwitch::new(peer),
             health: watch::Sender::new(Health::UNKNOWN),
         }
@@ -53,6 +73,12 @@ impl Link {
         self.established.store(true, Ordering::Release);
     }
 
+    /// The dial has succeeded, and the connection can be asked whether it hears its peer.
+    pub(crate) fn establish_with(&self, ear: Ear) {
+        _ = self.ear.set(ear);
+        self.establish();
+    }
+
     /// What the monitor says of this one connection.
     pub(crate) fn health(&self) -> Health {
         *self.health.borrow()
@@ -64,7 +90,8 @@ impl Link {
 
     /// A verdict about the peer. Kills what the peer's death concerns: everything born before the kernel saw it, and
     /// also a dial that began a moment later if nothing at that address answers, because nobody will tell it. An
-    /// established connection that hears for itself whether it is over is only closed to new work.
+    /// established connection that hears for itself whether it is over is only closed to new work, and one that hears its peer
+    /// knows better than who was not answered.
     pub(crate) fn peer_changed(&self, health: Health, arrival: Arrival, now: Instant) {
         if health.verdict != Verdict::Dead {
             return;
@@ -72,6 +99,9 @@ impl Link {
         let dialling = !self.established.load(Ordering::Acquire);
         let unanswered = dialling && arrival == Arrival::Live && health.reason.is_address_wide();
         if !health.is_death_since(self.birth_ns) && !unanswered {
+            return;
+        }
+        if !dialling && health.reason.is_silence() && self.ear.get().is_some_and(|ear| ear.0()) {
             return;
         }
         if dialling || !health.reason.is_told_by_the_socket() {
@@ -145,6 +175,24 @@ mod tests {
         assert!(!established.kill_switch().is_killed());
         assert_eq!(established.health().reason, Reason::Refused, "closed to new work");
         assert_eq!(newer.health(), Health::UNKNOWN, "an older death is of somebody else");
+    }
+
+    #[tokio::test]
+    async fn who_hears_its_peer_is_not_killed_by_the_silence_that_others_met() {
+        for (reason, hears, killed) in [
+            (Reason::SynStalled, true, false),
+            (Reason::Stalled, true, false),
+            (Reason::SynStalled, false, true),
+            (Reason::Unreachable, true, true),
+        ] {
+            let (connection, dialling) = (link(), link());
+            connection.establish_with(Ear::new(move || hears));
+            for link in [&connection, &dialling] {
+                link.peer_changed(dead(reason, BIRTH + 1), Arrival::Live, clock::now());
+            }
+            assert_eq!(connection.kill_switch().is_killed(), killed, "{reason}, {hears}");
+            assert!(dialling.kill_switch().is_killed());
+        }
     }
 
     #[tokio::test]

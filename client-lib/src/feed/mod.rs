@@ -29,7 +29,7 @@ use tokio::sync::watch::Receiver;
 use tokio::task::AbortHandle;
 
 pub use builder::FeedBuilder;
-pub(crate) use link::{Arrival, Link};
+pub(crate) use link::{Arrival, Ear, Link};
 pub use service_watch::{ServiceError, ServiceReason, ServiceState, ServiceWatch};
 pub(crate) use state::MAX_WATCHED_PEERS;
 pub use status::FeedStatus;

@@ -14,12 +14,13 @@ use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use obit::{Client, ClientBuilder, Feed, Phase};
@@ -66,7 +67,9 @@ struct State {
     drain: watch::Sender<usize>,
     /// Changed when the server vanishes.
     vanished: watch::Sender<bool>,
-    /// Changed when the vanished server's listener is deaf.
+    /// Changed when no dial is to be answered any more.
+    full: watch::Sender<bool>,
+    /// Changed when the listener is deaf.
     unreachable: watch::Sender<bool>,
 }
 
@@ -109,6 +112,7 @@ impl Server {
             death: watch::Sender::new(false),
             drain: watch::Sender::new(0),
             vanished: watch::Sender::new(false),
+            full: watch::Sender::new(false),
             unreachable: watch::Sender::new(false),
         });
         let accepting = Mutex::new(Some(tokio::spawn(accept(listener, state.clone(), speaks))));
@@ -197,6 +201,17 @@ impl Server {
         self.deserted().await;
     }
 
+    /// As with a full accept queue: once this returns, dials are not answered, and who is connected is served.
+    pub async fn be_full(&self) {
+        self.state.full.send_replace(true);
+        self.state
+            .unreachable
+            .subscribe()
+            .wait_for(|unreachable| *unreachable)
+            .await
+            .unwrap();
+    }
+
     /// Waits until so many connections are open.
     pub async fn has(&self, connections: usize) {
         self.state
@@ -249,11 +264,17 @@ fn bound(address: SocketAddr) -> TcpSocket {
 }
 
 async fn accept(listener: TcpListener, state: Arc<State>, speaks: Speaks) {
-    let mut vanished = state.vanished.subscribe();
+    let (mut vanished, mut full) = (state.vanished.subscribe(), state.full.subscribe());
     loop {
+        let silent = async {
+            tokio::select! {
+                vanished = vanished.wait_for(|vanished| *vanished) => drop(vanished),
+                full = full.wait_for(|full| *full) => drop(full),
+            }
+        };
         let stream = tokio::select! {
             accepted = listener.accept() => accepted.unwrap().0,
-            () = async { drop(vanished.wait_for(|vanished| *vanished).await) } => {
+            () = silent => {
                 deafen(&listener);
                 state.unreachable.send_replace(true);
                 return std::future::pending().await;
@@ -296,6 +317,16 @@ impl Speaks {
         let mut http = auto::Builder::new(TokioExecutor::new()).http2_only();
         http.http2().max_concurrent_streams(streams);
         Self { http, tls: None }
+    }
+
+    /// With an HTTP/2 PING of the server's so often, whatever else is said.
+    pub fn pinging(mut self, pause: Duration) -> Self {
+        self.http
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(pause)
+            .keep_alive_timeout(Duration::from_secs(60));
+        self
     }
 
     pub fn http1() -> Self {

@@ -273,6 +273,7 @@ impl Endpoint {
                     self.enter(Phase::Suspect, Cause::Verdict(health), Some(&lane));
                     // After the rotation has heard of it: who is told looks for another endpoint there.
                     lane.doubt();
+                    let heard = lane.segments_heard();
                     let answer = tokio::select! {
                         biased;
                         ended = over(&lane, &mut silent) => {
@@ -282,6 +283,10 @@ impl Endpoint {
                         answer = Box::pin(self.confirm.ask(clock::now())) => answer,
                     };
                     match answer {
+                        // Nobody accepts new connections, and this one is served.
+                        Answer::Gone(Cause::Unanswered) if lane.segments_heard() > heard => {
+                            self.enter(Phase::Ready, Cause::Answered, Some(&lane));
+                        }
                         Answer::Alive => self.enter(Phase::Ready, Cause::Answered, Some(&lane)),
                         Answer::Gone(cause) => {
                             // What it found out so far is for whoever watches the calls in flight.

@@ -76,6 +76,12 @@ impl Lane {
         self.peer
     }
 
+    /// How many segments came from the peer's kernel since the connection began: it is heard when there are more. `None` once the
+    /// connection is closed.
+    pub(crate) fn segments_heard(&self) -> Option<u32> {
+        self.handle.probe().segments_heard()
+    }
+
     pub(crate) fn gauge(&self) -> &Arc<Gauge> {
         &self.gauge
     }
