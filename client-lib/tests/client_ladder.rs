@@ -234,6 +234,66 @@ async fn a_peer_that_vanishes_with_calls_in_flight_is_found_out_without_a_monito
     }
 }
 
+/// Six calls, of which those with an even number may be repeated: two for each of three servers.
+fn six(client: &Client, first: u64) -> Vec<tokio::task::JoinHandle<u16>> {
+    (first..first + 6)
+        .map(|id| {
+            let client = client.clone();
+            let mut request = post(id, Bytes::new());
+            request.extensions_mut().insert(Idempotent(id % 2 == 0));
+            tokio::spawn(async move { client.request(request).await.unwrap().status().as_u16() })
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_its_path_forgot_is_left_and_what_may_not_be_repeated_waits_for_it() {
+    let servers = Server::several(3).await;
+    let client = client(&servers).build().unwrap();
+    settled(&client, 3).await;
+    let mut events = client.events();
+    for server in &servers {
+        server.lose(true);
+    }
+    let lost = six(&client, 0);
+    // Every server is dialled, and the dial is answered.
+    let mut anew = std::collections::HashSet::new();
+    while anew.len() < 3 {
+        let event = events.recv().await.unwrap();
+        assert_ne!(event.to, Phase::Evicted, "{event:?}");
+        assert!(
+            event.to != Phase::Connecting || event.cause == Cause::Stranded,
+            "{event:?}"
+        );
+        if event.to == Phase::Ready {
+            anew.insert(event.peer);
+        }
+    }
+    let found = six(&client, 10);
+    for call in found {
+        assert_eq!(call.await.unwrap(), 200);
+    }
+    // What may be repeated was, and nothing of the rest was given up.
+    let mut waiting = Vec::new();
+    for (id, call) in (0..).zip(lost) {
+        if id % 2 == 0 {
+            assert_eq!(call.await.unwrap(), 200);
+        } else {
+            waiting.push(call);
+        }
+    }
+    assert!(waiting.iter().all(|call| !call.is_finished()));
+    for server in &servers {
+        server.lose(false);
+    }
+    for call in waiting {
+        assert_eq!(call.await.unwrap(), 200);
+    }
+    let mut once: Vec<_> = servers.iter().flat_map(Server::ids).filter(|id| id % 2 == 1).collect();
+    once.sort_unstable();
+    assert_eq!(once, [1, 3, 5, 11, 13, 15]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_server_is_not_taken_for_a_dead_one() {
     let servers = Server::several(1).await;

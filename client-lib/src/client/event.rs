@@ -98,6 +98,9 @@ pub enum Cause {
     Mute,
     /// This client heard nothing on its connection, nor on a fresh dial.
     Silence,
+    /// This client heard nothing on its connection for half a second, and the peer answered a fresh dial: the path was gone for a
+    /// while, or forgot the connection.
+    Stranded,
     /// The connection ended, or announced its end.
     Closed,
     /// The connection was replaced by a new one because of its age.
@@ -141,6 +144,7 @@ impl Cause {
             Self::Unanswered => "unanswered",
             Self::Mute => "mute",
             Self::Silence => "silence",
+            Self::Stranded => "stranded",
             Self::Closed => "closed",
             Self::Aged => "aged",
             Self::Unused => "unused",
@@ -161,7 +165,7 @@ impl Cause {
             Self::Refused => Reason::Refused,
             Self::Unreachable => Reason::Unreachable,
             Self::Unanswered | Self::Mute => Reason::SynStalled,
-            Self::Silence => Reason::Silence,
+            Self::Silence | Self::Stranded => Reason::Silence,
             Self::Closed => Reason::PeerClosed,
             Self::Answered | Self::Aged | Self::Readmitted => Reason::Handshake,
             Self::Removed => Reason::Removed,
@@ -186,6 +190,7 @@ impl fmt::Display for Cause {
             Self::Unanswered => f.write_str("dial not answered in time"),
             Self::Mute => f.write_str("connected but did not greet in time"),
             Self::Silence => f.write_str("silence, and a fresh dial was not answered"),
+            Self::Stranded => f.write_str("silent connection to a peer that answers a fresh dial"),
             Self::Closed => f.write_str("connection closed"),
             Self::Aged => f.write_str("connection replaced for its age"),
             Self::Unused => f.write_str("nobody called"),

@@ -67,6 +67,8 @@ struct State {
     drain: watch::Sender<usize>,
     /// Changed when the server vanishes.
     vanished: watch::Sender<bool>,
+    /// Whether what comes on the connections that are open is lost.
+    lost: watch::Sender<bool>,
     /// Changed when no dial is to be answered any more.
     full: watch::Sender<bool>,
     /// Changed when the listener is deaf.
@@ -112,6 +114,7 @@ impl Server {
             death: watch::Sender::new(false),
             drain: watch::Sender::new(0),
             vanished: watch::Sender::new(false),
+            lost: watch::Sender::new(false),
             full: watch::Sender::new(false),
             unreachable: watch::Sender::new(false),
         });
@@ -199,6 +202,11 @@ impl Server {
             .await
             .unwrap();
         self.deserted().await;
+    }
+
+    /// Whether what comes on the connections that are open is lost, as on a path that forgot them. New ones are not concerned.
+    pub fn lose(&self, lost: bool) {
+        self.state.lost.send_replace(lost);
     }
 
     /// As with a full accept queue: once this returns, dials are not answered, and who is connected is served.
@@ -372,7 +380,18 @@ async fn serve(stream: TcpStream, state: Arc<State>, speaks: Speaks) {
         tokio::spawn(graceful.shutdown());
         let _ = connection.await;
     };
+    let mut lost = state.lost.subscribe();
+    let path = async {
+        while lost.changed().await.is_ok() {
+            if *lost.borrow_and_update() {
+                deafen(&socket);
+            } else {
+                SockRef::from(&socket).detach_filter().unwrap();
+            }
+        }
+    };
     tokio::select! {
+        () = path => {}
         () = async { drop(death.wait_for(|dead| *dead).await) } => {}
         () = async { drop(vanished.wait_for(|vanished| *vanished).await) } => {
             deafen(&socket);

@@ -57,7 +57,7 @@ async fn answer(pool: &Pool, head: &Parts, payload: &Payload, grpc: bool) -> Res
     loop {
         let slot = pool.slot(head, &tried).await?;
         let answered = match hedge {
-            None => attempt(slot, head, payload).await,
+            None => attempt(slot, head, payload, call.idempotent).await,
             Some(pause) => hedged(pool, head, payload, slot, pause, &mut tried).await,
         };
         let Failed { peer, fate, error } = match answered {
@@ -93,9 +93,10 @@ pub(super) async fn attempt(
     slot: Slot,
     head: &Parts,
     payload: &Payload,
+    idempotent: bool,
 ) -> Result<(Response<hyper::body::Incoming>, Slot), Failed> {
     let request = head::request(head, payload.attempt());
-    let (fate, error) = match slot.send(request).await {
+    let (fate, error) = match slot.send(request, idempotent && payload.is_whole()).await {
         Ok(response) => return Ok((response, slot)),
         Err(Unanswered::NotSent(error)) => (Fate::NotSent, error),
         Err(Unanswered::Failed(error)) => (fate(&error), Some(error)),

@@ -29,7 +29,7 @@ pub(super) async fn hedged(
     tried.push(slot.peer());
     let doubted = slot.doubted().fuse();
     let mut doubted = std::pin::pin!(doubted);
-    attempts.push(attempt(slot, head, payload));
+    attempts.push(attempt(slot, head, payload, true));
     let slow = tokio::time::sleep(pause).fuse();
     let mut slow = std::pin::pin!(slow);
     let mut alone = true;
@@ -62,7 +62,7 @@ pub(super) async fn hedged(
             pool.telemetry().hedged();
             tracing::debug!(peer = %slot.peer(), "call is hedged");
             tried.push(slot.peer());
-            attempts.push(attempt(slot, head, payload));
+            attempts.push(attempt(slot, head, payload, true));
         }
     }
 }

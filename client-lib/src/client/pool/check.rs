@@ -159,7 +159,7 @@ fn whole(head: Parts, data: Bytes) -> Request<Outbound> {
 }
 
 async fn ask_http(slot: Slot, head: Parts) -> Option<bool> {
-    let response = slot.send(whole(head, Bytes::new())).await.ok()?;
+    let response = slot.send(whole(head, Bytes::new()), true).await.ok()?;
     let well = response.status().is_success();
     // Read to its end, which an HTTP/1.1 connection needs to go on.
     read(Body::wrap(response, slot, &Method::GET, false).into_body()).await?;
@@ -193,7 +193,7 @@ async fn ask_grpc(slot: Slot, mut head: Parts, service: &str) -> Option<bool> {
     head.headers
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     head.headers.insert(TE, HeaderValue::from_static("trailers"));
-    let response = slot.send(whole(head, data.freeze())).await.ok()?;
+    let response = slot.send(whole(head, data.freeze()), true).await.ok()?;
     let mut answer = read(Body::wrap(response, slot, &Method::POST, true).into_body()).await?;
     if answer.remaining() < 5 {
         return Some(false);

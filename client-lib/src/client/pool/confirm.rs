@@ -72,6 +72,12 @@ impl Confirm {
         answer
     }
 
+    /// Whether it is not the endpoint's fault, but most likely this side's, that a dial ended so.
+    pub(super) fn is_own_side(&self, cause: Cause) -> bool {
+        // Who refuses is there.
+        cause != Cause::Refused && self.pool.is_nobody_heard(clock::now())
+    }
+
     /// A dial on its way that brings no answer before this is dropped.
     #[cfg(test)]
     pub(super) async fn delayed(&self) -> impl Sized + '_ {

@@ -8,12 +8,12 @@ use super::Pool;
 use super::confirm::Confirm;
 use super::gauge::Stage;
 use super::lane::Lane;
-use super::watchdog::silence;
+use super::watchdog::{Lost, silence};
 use crate::health::Reason;
 use crate::{PeerDead, clock};
 
-/// The end of a connection's peer by its silence: see [`silence`].
-pub(super) type Silent = Pin<Box<dyn Future<Output = PeerDead> + Send>>;
+/// The end of a connection by its silence: see [`silence`].
+pub(super) type Silent = Pin<Box<dyn Future<Output = Lost> + Send>>;
 
 pub(super) fn silent(lane: Arc<Lane>, confirm: Arc<Confirm>) -> Silent {
     Box::pin(async move { silence(&lane, &confirm).await })
@@ -27,6 +27,9 @@ pub(super) enum Ended {
     Closing,
     /// Its peer fell silent; then its kill switch is thrown too.
     Silent,
+    /// It is silent, and its peer is not: what it carries that may be repeated goes elsewhere, the rest waits for the kernel's next
+    /// retransmission.
+    Stranded,
 }
 
 /// Completes when the connection takes no new calls. Cancel safe.
@@ -47,9 +50,15 @@ pub(super) async fn over(lane: &Lane, silent: &mut Silent) -> Ended {
     tokio::select! {
         biased;
         ended = ended(lane) => ended,
-        death = silent => {
-            lane.connection().kill_switch().kill(death);
-            Ended::Silent
+        lost = silent => match lost {
+            Lost::Peer(death) => {
+                lane.connection().kill_switch().kill(death);
+                Ended::Silent
+            }
+            Lost::Connection => {
+                lane.strand();
+                Ended::Stranded
+            }
         }
     }
 }
@@ -59,11 +68,20 @@ pub(super) async fn over(lane: &Lane, silent: &mut Silent) -> Ended {
 pub(super) async fn drain(pool: Arc<Pool>, lane: Arc<Lane>, silent: Silent) {
     lane.close();
     let timeout = clock::now() + pool.settings.drain_timeout;
+    let lost = async {
+        match silent.await {
+            Lost::Peer(death) => death,
+            Lost::Connection => {
+                lane.strand();
+                std::future::pending().await
+            }
+        }
+    };
     let death = tokio::select! {
         _ = lane.gauge().reached(Stage::Closed) => return,
         // The last handle on the sender goes, and with it hyper closes the connection in good order.
         () = lane.idle() => return,
-        death = silent => death,
+        death = lost => death,
         () = tokio::time::sleep_until(timeout) => PeerDead {
             peer: lane.peer(),
             reason: Reason::Removed,

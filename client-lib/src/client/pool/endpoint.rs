@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::Pool;
 use super::berth::Growth;
-use super::confirm::{Answer, Confirm};
+use super::confirm::Confirm;
 use super::ending::{Ended, Silent, drain, over, silent};
 use super::extras::{Dialling, Stay, extras};
 use super::judge::judged;
@@ -20,6 +20,7 @@ use super::lane::Lane;
 use super::open::Failure;
 use super::outlier::Tally;
 use super::roster::{Seat, Tenure};
+use super::settle::{Settled, settle};
 use crate::backoff::Backoff;
 use crate::client::event::{Cause, Phase};
 use crate::clock;
@@ -99,8 +100,9 @@ impl Endpoint {
     /// The first connection, which the endpoint is judged by.
     async fn lead(mut self) {
         let mut phase = Phase::Connecting;
+        let mut why = Cause::Dial;
         loop {
-            self.enter(phase, Cause::Dial, None);
+            self.enter(phase, std::mem::replace(&mut why, Cause::Dial), None);
             // In a box of its own, here and elsewhere: it is large, and short beside a connection's life.
             match Box::pin(self.connect(phase)).await {
                 Ok(lane) => {
@@ -118,6 +120,11 @@ impl Endpoint {
                     }
                     if proven {
                         self.redial.reset();
+                    }
+                    if cause == Cause::Stranded {
+                        // It has just answered a dial.
+                        (phase, why) = (next, cause);
+                        continue;
                     }
                     if next == Phase::Connecting && proven {
                         phase = Phase::Connecting;
@@ -273,25 +280,16 @@ impl Endpoint {
                     self.enter(Phase::Suspect, Cause::Verdict(health), Some(&lane));
                     // After the rotation has heard of it: who is told looks for another endpoint there.
                     lane.doubt();
-                    let heard = lane.segments_heard();
-                    let answer = tokio::select! {
-                        biased;
-                        ended = over(&lane, &mut silent) => {
-                            let (phase, cause) = self.end_of(ended);
-                            return (lane, phase, cause);
-                        }
-                        answer = Box::pin(self.confirm.ask(clock::now())) => answer,
-                    };
-                    match answer {
-                        // Nobody accepts new connections, and this one is served.
-                        Answer::Gone(Cause::Unanswered) if lane.segments_heard() > heard => {
-                            self.enter(Phase::Ready, Cause::Answered, Some(&lane));
-                        }
-                        Answer::Alive => self.enter(Phase::Ready, Cause::Answered, Some(&lane)),
-                        Answer::Gone(cause) => {
+                    match Box::pin(settle(&lane, &mut silent, &self.confirm)).await {
+                        Settled::Stands => self.enter(Phase::Ready, Cause::Answered, Some(&lane)),
+                        Settled::Gone(cause) => {
                             // What it found out so far is for whoever watches the calls in flight.
                             self.silent = Some(silent);
                             return (lane, Phase::Evicted, cause);
+                        }
+                        Settled::Ended(ended) => {
+                            let (phase, cause) = self.end_of(ended);
+                            return (lane, phase, cause);
                         }
                     }
                 }
@@ -344,6 +342,7 @@ impl Endpoint {
             Ended::Silent => (Phase::Evicted, Cause::Silence),
             _ if self.watch.health().verdict == Verdict::Dead => (Phase::Evicted, Cause::Verdict(self.watch.health())),
             Ended::Killed => (Phase::Evicted, Cause::Closed),
+            Ended::Stranded => (Phase::Connecting, Cause::Stranded),
             Ended::Closing => (Phase::Connecting, Cause::Closed),
         }
     }

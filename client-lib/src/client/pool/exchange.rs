@@ -25,6 +25,7 @@ pub(super) async fn exchange(
     mut sender: SendRequest<Outbound>,
     gauge: &Gauge,
     mut request: Request<Outbound>,
+    movable: bool,
 ) -> Result<(Response<Incoming>, Option<SendRequest<Outbound>>), Unanswered> {
     match tokio::time::timeout(TURNAROUND, sender.ready()).await {
         Ok(Ok(())) => {}
@@ -38,6 +39,9 @@ pub(super) async fn exchange(
         answer = &mut answer => answer,
         // A request that met the end of the connection is left behind in hyper's channel while the sender lives.
         () = gauge.over() => {
+            if movable && gauge.is_stranded() {
+                return Err(Unanswered::Severed);
+            }
             drop(sender);
             return Ok((answer.await?, None));
         }

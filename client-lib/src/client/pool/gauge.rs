@@ -31,6 +31,8 @@ pub(crate) struct Gauge {
     stage: watch::Sender<Stage>,
     /// For calls, of which there are thousands: they are woken only by the last stage.
     over: AtomicBool,
+    /// Whether calls that may be repeated are to go elsewhere.
+    stranded: AtomicBool,
     ended: Arc<Notify>,
     queue: Arc<Queue>,
 }
@@ -43,6 +45,7 @@ impl Gauge {
             open: AtomicBool::new(true),
             stage: watch::Sender::new(Stage::Opening),
             over: AtomicBool::new(false),
+            stranded: AtomicBool::new(false),
             ended: Arc::default(),
             queue,
         }
@@ -103,10 +106,30 @@ impl Gauge {
         (0..calls).for_each(|_| self.ended.notify_one());
     }
 
-    /// Waits until the connection is over: the last [`Stage`], without a look at those before. Cancel safe.
+    /// Takes no new calls, and those it has that may be repeated are to go elsewhere: whether and when the others are answered nobody
+    /// knows.
+    pub(super) fn strand(&self) {
+        self.reach(Stage::Closing);
+        self.stranded.store(true, Ordering::SeqCst);
+        self.ended.notify_waiters();
+    }
+
+    /// Whether it was [`strand`](Self::strand)ed.
+    pub(super) fn is_stranded(&self) -> bool {
+        self.stranded.load(Ordering::SeqCst)
+    }
+
+    /// Whether it came to the last [`Stage`].
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
+    }
+
+    /// Waits until the connection is over: the last [`Stage`], without a look at those before; or, if that was not yet when this
+    /// was called, until it is stranded. Cancel safe.
     pub(super) async fn over(&self) {
+        let stranded = self.is_stranded();
         let mut ended = std::pin::pin!(self.ended.notified());
-        if !ended.as_mut().enable() && !self.over.load(Ordering::SeqCst) {
+        if !ended.as_mut().enable() && !self.is_over() && stranded == self.is_stranded() {
             ended.await;
         }
     }
@@ -114,7 +137,7 @@ impl Gauge {
     /// [`over`](Self::over) for who keeps it from one poll to the next; `None` once the connection is over.
     pub(super) fn over_owned(&self) -> Option<Pin<Box<OwnedNotified>>> {
         let mut ended = Box::pin(self.ended.clone().notified_owned());
-        let over = ended.as_mut().enable() || self.over.load(Ordering::SeqCst);
+        let over = ended.as_mut().enable() || self.is_over();
         (!over).then_some(ended)
     }
 

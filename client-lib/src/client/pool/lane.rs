@@ -92,6 +92,12 @@ impl Lane {
         self.sender().take();
     }
 
+    /// Takes no new calls, and sends those away that may be repeated.
+    pub(crate) fn strand(&self) {
+        self.close();
+        self.gauge.strand();
+    }
+
     fn sender(&self) -> MutexGuard<'_, Option<Sender>> {
         self.sender.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -23,6 +23,7 @@ mod protocol;
 mod queue;
 mod roster;
 mod rotation;
+mod settle;
 mod slot;
 mod slumber;
 mod stopwatch;
@@ -142,6 +143,8 @@ pub(crate) struct Pool {
     /// An endpoint went out: the resolver may know of new ones.
     trouble: Arc<Notify>,
     last_trouble: Mutex<Option<Trouble>>,
+    /// Whether nobody was heard, and when that was looked at.
+    nobody_heard: Mutex<Option<(Instant, bool)>>,
 }
 
 impl Pool {
@@ -161,6 +164,7 @@ impl Pool {
             perishable: Notify::new(),
             trouble: Arc::default(),
             last_trouble: Mutex::default(),
+            nobody_heard: Mutex::default(),
             settings,
         }
     }

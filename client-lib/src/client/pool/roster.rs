@@ -12,12 +12,16 @@ use super::lane::Lane;
 use super::open::Failure;
 use super::outlier::Tally;
 use super::rotation::{Connected, Rotation, Standing};
+use super::settle::is_nobody_heard;
 use super::slot::Slot;
 use super::{Pool, Trouble};
 use crate::client::event::{Cause, EndpointEvent, EndpointStatus, Phase};
 use crate::client::policy::Policy;
 use crate::client::resolve::Endpoint;
 use crate::clock;
+
+/// How long a look at all connections is good for: thousands may ask at once.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Tells one stay of an address in the roster from a later one of the same address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,6 +151,12 @@ const MANY: usize = 256;
 const REST: u32 = 10;
 
 impl Roster {
+    /// The connections of each endpoint that has any.
+    pub(super) fn lanes_by_endpoint(&self) -> impl Iterator<Item = impl Iterator<Item = &Arc<Lane>>> {
+        let connected = self.entries.values().filter(|entry| entry.lanes().next().is_some());
+        connected.map(Entry::lanes)
+    }
+
     pub(crate) fn snapshot(&self) -> Vec<EndpointStatus> {
         let status = |(peer, entry): (&SocketAddr, &Entry)| EndpointStatus {
             peer: *peer,
@@ -242,6 +252,20 @@ impl Pool {
         self.cut(&mut roster, now);
         self.tell(peer, entry.phase, Phase::Removed, Cause::Removed, now);
         entry.lanes().cloned().collect()
+    }
+
+    /// Whether everybody owes an answer and nobody is heard: see [`settle`](super::settle). Looked at once for all who ask within a
+    /// moment.
+    pub(super) fn is_nobody_heard(&self, now: Instant) -> bool {
+        let mut looked = self.nobody_heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, heard)) = *looked
+            && now.saturating_duration_since(at) < LOOK
+        {
+            return heard;
+        }
+        let nobody = is_nobody_heard(&self.roster());
+        *looked = Some((now, nobody));
+        nobody
     }
 
     /// Moves a connection of an endpoint to `phase`, and with it perhaps the endpoint. Nothing happens when its tenure is

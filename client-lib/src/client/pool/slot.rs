@@ -16,6 +16,7 @@ use super::outlier::is_failure;
 use super::stopwatch::Stopwatch;
 use crate::client::Error;
 use crate::client::call::Outbound;
+use crate::{PeerDead, Reason, clock};
 
 /// Why a stream brought no response head.
 #[derive(Debug)]
@@ -70,8 +71,13 @@ impl Slot {
         self.0.doubted()
     }
 
-    /// Sends one request. Dropping the future resets its stream.
-    pub(crate) async fn send(&self, request: Request<Outbound>) -> Result<Response<Incoming>, Unanswered> {
+    /// Sends one request. Dropping the future resets its stream. If it is `movable`, it may be sent again elsewhere although it may have
+    /// been processed: then it does not wait for the answer of a stranded connection.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Outbound>,
+        movable: bool,
+    ) -> Result<Response<Incoming>, Unanswered> {
         let Some(sender) = self.0.lend() else {
             // Somebody else gave up the call that had it, and with it the connection.
             self.0.close();
@@ -79,15 +85,19 @@ impl Slot {
         };
         let stopwatch = self.0.load().average().map(Stopwatch::start);
         let answer = match sender {
-            Sender::Http1(sender) => exchange(sender, self.0.gauge(), request).await.map(|(answer, sender)| {
-                self.0.restore(sender);
-                answer
-            }),
+            Sender::Http1(sender) => {
+                exchange(sender, self.0.gauge(), request, movable)
+                    .await
+                    .map(|(answer, sender)| {
+                        self.0.restore(sender);
+                        answer
+                    })
+            }
             Sender::Http2(mut sender) => {
                 let answer = sender.try_send_request(request);
                 // Dropped before the answer is waited for: see `Lane::sender`.
                 drop(sender);
-                self.answered(answer).await
+                self.answered(answer, movable).await
             }
         };
         match &answer {
@@ -116,18 +126,26 @@ impl Slot {
     }
 
     /// What comes first, the answer or the connection's death.
-    async fn answered<A>(&self, answer: A) -> Result<Response<Incoming>, Unanswered>
+    async fn answered<A>(&self, answer: A, movable: bool) -> Result<Response<Incoming>, Unanswered>
     where
         A: Future<Output = Result<Response<Incoming>, TrySendError<Request<Outbound>>>>,
     {
         let mut answer = std::pin::pin!(answer);
-        tokio::select! {
-            biased;
-            answer = &mut answer => return answer.map_err(Unanswered::from),
-            () = self.0.gauge().over() => {}
-        }
-        if !self.is_severed() {
-            return answer.await.map_err(Unanswered::from);
+        loop {
+            if movable && self.0.gauge().is_stranded() {
+                return Err(Unanswered::Severed);
+            }
+            tokio::select! {
+                biased;
+                answer = &mut answer => return answer.map_err(Unanswered::from),
+                () = self.0.gauge().over() => {}
+            }
+            if self.is_severed() {
+                break;
+            }
+            if self.0.gauge().is_over() {
+                return answer.await.map_err(Unanswered::from);
+            }
         }
         // What was not sent has been handed back, but for what met the end of the connection: see `Lane::sender`.
         self.0.close();
@@ -144,12 +162,19 @@ impl Slot {
 
     /// Ready once the connection was killed; `severance` is kept from one poll to the next, and empty before the first.
     pub(crate) fn poll_severed(&self, severance: &mut Severance, cx: &mut Context<'_>) -> Poll<()> {
-        if let Severance::Unheard = severance {
-            *severance = self.0.gauge().over_owned().map_or(Severance::Over, Severance::Awaited);
-        }
-        if let Severance::Awaited(over) = severance {
-            ready!(over.as_mut().poll(cx));
-            *severance = Severance::Over;
+        loop {
+            match severance {
+                Severance::Unheard => {
+                    *severance = self.0.gauge().over_owned().map_or(Severance::Over, Severance::Awaited);
+                }
+                Severance::Awaited(over) => {
+                    ready!(over.as_mut().poll(cx));
+                    // A stranded connection goes on for those who have their answer's head.
+                    let stranded = !self.is_severed() && !self.0.gauge().is_over();
+                    *severance = if stranded { Severance::Unheard } else { Severance::Over };
+                }
+                Severance::Over => break,
+            }
         }
         // A connection that ended otherwise tells each stream itself.
         if self.is_severed() {
@@ -164,6 +189,11 @@ impl Slot {
     pub(crate) fn failed(&self, error: Option<hyper::Error>) -> Error {
         match (self.0.connection().kill_switch().cause(), error) {
             (Some(death), _) => Error::PeerDead(death),
+            (None, None) if self.0.gauge().is_stranded() => Error::PeerDead(PeerDead {
+                peer: self.0.peer(),
+                reason: Reason::Silence,
+                at: clock::now(),
+            }),
             (None, Some(error)) => Error::Connection {
                 peer: self.0.peer(),
                 source: Arc::new(error),
@@ -245,11 +275,11 @@ mod tests {
         tokio::spawn(answer_by_head(listener));
         let [answered, unanswered] = std::array::from_fn(|_| Slot::of(&lane).unwrap());
         let answer = tokio::select! {
-            answer = answered.send(request()) => answer.unwrap(),
+            answer = answered.send(request(), false) => answer.unwrap(),
             () = &mut driver => panic!("the connection ended"),
         };
         let body = Body::wrap(answer, answered, &http::Method::GET, false).into_body();
-        let (mut body, mut answer) = (task::spawn(body), task::spawn(unanswered.send(request())));
+        let (mut body, mut answer) = (task::spawn(body), task::spawn(unanswered.send(request(), false)));
         assert_pending!(body.enter(|cx, body| body.poll_frame(cx)));
         assert_pending!(answer.poll());
 
@@ -285,7 +315,7 @@ mod tests {
                 async move {
                     let send = async |slot: &Slot| {
                         sent.fetch_add(1, Ordering::SeqCst);
-                        slot.send(request()).await
+                        slot.send(request(), false).await
                     };
                     join_all(slots.iter().map(send)).await
                 }

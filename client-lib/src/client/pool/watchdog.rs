@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::confirm::{Answer, Confirm};
 use super::lane::Lane;
+use super::settle::OWN_SIDE_LASTS;
 use crate::clock;
 use crate::connection::{CADENCE, Silence, SilenceRule, SocketProbe};
 use crate::{PeerDead, Reason};
@@ -22,13 +23,27 @@ const ALERT: Duration = Duration::from_millis(15);
 /// Strolls without a call in flight after which the watchdog sleeps until it is woken by one.
 const PATIENCE: u32 = 25;
 
+/// A connection as silent as this whose peer answers a dial is not waited for: the kernel's next retransmission is due only after
+/// as long again.
+const STRANDED_AFTER: Duration = Duration::from_millis(500);
+
+/// What a silence came to.
+#[derive(Debug)]
+pub(super) enum Lost {
+    /// The peer is dead.
+    Peer(PeerDead),
+    /// The peer lives, and this connection to it is as good as lost: its path was gone for a while, or forgot it.
+    Connection,
+}
+
 /// Completes when the peer of `lane` is dead by its silence: nothing acknowledged for the rule's threshold *and* a fresh
-/// dial not answered. Suspicion alone never completes it; the lane is told at each look. The lane is not killed yet.
+/// dial not answered; or when the connection alone is lost. Suspicion never completes it; the lane is told at each look. The lane
+/// is not killed yet. While nobody at all is heard, nobody is dead: see [`settle`](super::settle).
 ///
 /// # Cancel safety
 ///
 /// Cancel safe: begins anew when called again.
-pub(super) async fn silence(lane: &Lane, confirm: &Confirm) -> PeerDead {
+pub(super) async fn silence(lane: &Lane, confirm: &Confirm) -> Lost {
     let probe = lane.connection().probe();
     let mut idle = 0;
     loop {
@@ -41,12 +56,10 @@ pub(super) async fn silence(lane: &Lane, confirm: &Confirm) -> PeerDead {
             }
         }
         tokio::time::sleep(STROLL).await;
-        if is_doubtful(&probe) && is_dead(lane, &probe, confirm).await {
-            return PeerDead {
-                peer: lane.peer(),
-                reason: Reason::Silence,
-                at: clock::now(),
-            };
+        if is_doubtful(&probe)
+            && let Some(lost) = followed(lane, &probe, confirm).await
+        {
+            return lost;
         }
     }
 }
@@ -60,28 +73,37 @@ fn is_doubtful(probe: &SocketProbe) -> bool {
             .is_some_and(|silence| silence >= ALERT)
 }
 
-/// Follows one silence to its end: `false` when the peer was heard, `true` when rule and dial agree that it is dead.
-async fn is_dead(lane: &Lane, probe: &SocketProbe, confirm: &Confirm) -> bool {
+/// Follows one silence to its end: `None` when the peer was heard, otherwise what rule and dial agree on.
+async fn followed(lane: &Lane, probe: &SocketProbe, confirm: &Confirm) -> Option<Lost> {
     let mut rule = SilenceRule::default();
     let mut dial: Option<Pin<Box<dyn Future<Output = Answer> + Send + '_>>> = None;
     let mut answer = None;
     let mut next: Instant = clock::now();
     loop {
-        let Some(sample) = probe.sample() else { return false };
-        let Some(silence) = sample.silence().filter(|silence| *silence >= ALERT) else {
-            return false;
-        };
+        let sample = probe.sample()?;
+        let silence = sample.silence().filter(|silence| *silence >= ALERT)?;
         let said = rule.observe(&sample);
         if said >= Silence::Dial && answer.is_none() && dial.is_none() {
             dial = Some(Box::pin(confirm.ask(clock::now())));
         }
         match (said, answer) {
+            (_, Some(Answer::Alive)) if silence >= STRANDED_AFTER => return Some(Lost::Connection),
             (_, Some(Answer::Alive)) => {
                 // The peer's kernel answers others. One lost segment is not a death: begin anew after a while.
                 tokio::time::sleep(silence).await;
-                return false;
+                return None;
             }
-            (Silence::Suspect, Some(Answer::Gone(_))) => return true,
+            (Silence::Suspect, Some(Answer::Gone(cause))) => {
+                if silence >= OWN_SIDE_LASTS || !confirm.is_own_side(cause) {
+                    return Some(Lost::Peer(PeerDead {
+                        peer: lane.peer(),
+                        reason: Reason::Silence,
+                        at: clock::now(),
+                    }));
+                }
+                // To be asked again: whoever answers first tells that this side is well.
+                answer = None;
+            }
             (Silence::Suspect, None) => lane.doubt(),
             (Silence::Dial | Silence::Quiet, _) => {}
         }
