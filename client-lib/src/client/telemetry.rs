@@ -89,7 +89,7 @@ impl Telemetry {
             let fate = match fate {
                 Fate::NotSent => "not_sent",
                 Fate::SentAway | Fate::Unprocessed => "unprocessed",
-                Fate::Unknown => "unknown",
+                Fate::Stranded | Fate::Unknown => "unknown",
             };
             metrics::counter!(names::MOVED, "service" => self.service.clone(), "fate" => fate).increment(1);
         }

@@ -229,6 +229,11 @@ impl ConnectionHandle {
         SocketProbe::new(self.meter.clone())
     }
 
+    /// While `doubt` says so, silence that the monitor tells of does not end this connection.
+    pub(crate) fn doubt_silence(&self, doubt: impl Fn() -> bool + Send + Sync + 'static) {
+        self.link.doubt_silence(Ear::new(doubt));
+    }
+
     /// What the monitor says of this one connection, not of its peer.
     #[must_use]
     pub fn health(&self) -> Health {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::connection::KillSwitch;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::{Health, PeerDead, Verdict};
+use crate::{Health, PeerDead, Reason, Verdict};
 
 /// How a verdict reached the feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +20,8 @@ pub(crate) enum Arrival {
     Snapshot,
 }
 
-/// Tells whether a connection heard its peer's kernel just now: within a time that is shorter than any in which a dial counts as
-/// not answered.
+/// Tells why a silence says nothing of this connection's peer: because the connection heard its peer's kernel just now, within a time
+/// that is shorter than any in which a dial counts as not answered; or because nobody at all is heard.
 pub(crate) struct Ear(Box<dyn Fn() -> bool + Send + Sync>);
 
 impl Ear {
@@ -43,6 +43,7 @@ pub(crate) struct Link {
     birth_ns: u64,
     established: AtomicBool,
     ear: OnceLock<Ear>,
+    doubt: OnceLock<Ear>,
     kill: KillSwitch,
     health: watch::Sender<Health>,
 }
@@ -55,6 +56,7 @@ impl Link {
             birth_ns,
             established: AtomicBool::new(false),
             ear: OnceLock::new(),
+            doubt: OnceLock::new(),
             kill: KillSwitch::new(peer),
             health: watch::Sender::new(Health::UNKNOWN),
         }
@@ -79,6 +81,19 @@ impl Link {
         self.establish();
     }
 
+    /// While `doubt` says so, silence says nothing: whoever has this connection finds out by itself.
+    pub(crate) fn doubt_silence(&self, doubt: Ear) {
+        _ = self.doubt.set(doubt);
+    }
+
+    /// Whether an established connection knows better than who was not answered.
+    fn knows_better(&self, reason: Reason) -> bool {
+        reason.is_silence()
+            && [&self.ear, &self.doubt]
+                .into_iter()
+                .any(|it| it.get().is_some_and(|ear| ear.0()))
+    }
+
     /// What the monitor says of this one connection.
     pub(crate) fn health(&self) -> Health {
         *self.health.borrow()
@@ -101,7 +116,7 @@ impl Link {
         if !health.is_death_since(self.birth_ns) && !unanswered {
             return;
         }
-        if !dialling && health.reason.is_silence() && self.ear.get().is_some_and(|ear| ear.0()) {
+        if !dialling && self.knows_better(health.reason) {
             return;
         }
         if dialling || !health.reason.is_told_by_the_socket() {
@@ -117,7 +132,8 @@ impl Link {
     /// owner itself, as soon as we could: such a connection takes no new work, and its I/O is left alone.
     pub(super) fn connection_changed(&self, health: Health, now: Instant) {
         self.health.send_replace(health);
-        if health.verdict == Verdict::Dead && !health.reason.is_told_by_the_socket() {
+        let doubted = health.reason.is_silence() && self.doubt.get().is_some_and(|doubt| doubt.0());
+        if health.verdict == Verdict::Dead && !health.reason.is_told_by_the_socket() && !doubted {
             self.kill(health, now);
         }
     }
@@ -134,7 +150,7 @@ impl Link {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Reason, clock};
+    use crate::clock;
 
     const BIRTH: u64 = 1_000;
 
@@ -193,6 +209,22 @@ mod tests {
             assert_eq!(connection.kill_switch().is_killed(), killed, "{reason}, {hears}");
             assert!(dialling.kill_switch().is_killed());
         }
+    }
+
+    #[tokio::test]
+    async fn while_nobody_is_heard_silence_kills_no_connection_and_word_of_its_end_does() {
+        let [doubting, certain] = [true, false].map(|doubts| {
+            let connection = link();
+            connection.establish();
+            connection.doubt_silence(Ear::new(move || doubts));
+            connection.connection_changed(dead(Reason::Stalled, BIRTH + 1), clock::now());
+            connection
+        });
+        assert!(certain.kill_switch().is_killed());
+        doubting.peer_changed(dead(Reason::SynStalled, BIRTH + 2), Arrival::Live, clock::now());
+        assert!(!doubting.kill_switch().is_killed());
+        doubting.peer_changed(dead(Reason::Unreachable, BIRTH + 3), Arrival::Live, clock::now());
+        assert!(doubting.kill_switch().is_killed());
     }
 
     #[tokio::test]

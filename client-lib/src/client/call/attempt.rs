@@ -100,6 +100,7 @@ pub(super) async fn attempt(
         Ok(response) => return Ok((response, slot)),
         Err(Unanswered::NotSent(error)) => (Fate::NotSent, error),
         Err(Unanswered::Failed(error)) => (fate(&error), Some(error)),
+        Err(Unanswered::Stranded) => (Fate::Stranded, None),
         Err(Unanswered::Severed) => (Fate::Unknown, None),
     };
     Err(Failed {

@@ -73,6 +73,7 @@ fn gravity(fate: Fate) -> u8 {
         Fate::NotSent => 0,
         Fate::SentAway => 1,
         Fate::Unprocessed => 2,
-        Fate::Unknown => 3,
+        Fate::Stranded => 3,
+        Fate::Unknown => 4,
     }
 }

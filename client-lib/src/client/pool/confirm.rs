@@ -72,10 +72,15 @@ impl Confirm {
         answer
     }
 
-    /// Whether it is not the endpoint's fault, but most likely this side's, that a dial ended so.
-    pub(super) fn is_own_side(&self, cause: Cause) -> bool {
+    /// Whether it is not the endpoint's fault, but most likely this side's, that a dial ended so. Cancel safe.
+    pub(super) async fn is_own_side(&self, cause: Cause) -> bool {
         // Who refuses is there.
-        cause != Cause::Refused && self.pool.is_nobody_heard(clock::now())
+        cause != Cause::Refused && self.pool.is_own_side(self.peer).await
+    }
+
+    /// How many outages of this side are over.
+    pub(super) fn outages(&self) -> usize {
+        self.pool.outages().count()
     }
 
     /// A dial on its way that brings no answer before this is dropped.
@@ -90,6 +95,7 @@ impl Confirm {
         match tokio::time::timeout(bound, dial).await {
             Ok(Ok(connection)) => {
                 self.pool.learn(&connection.handle());
+                self.pool.outages().over();
                 Answer::Alive
             }
             Ok(Err(error)) => Answer::Gone(cause_of(&error)),

@@ -40,7 +40,7 @@ pub(super) async fn exchange(
         // A request that met the end of the connection is left behind in hyper's channel while the sender lives.
         () = gauge.over() => {
             if movable && gauge.is_stranded() {
-                return Err(Unanswered::Severed);
+                return Err(Unanswered::Stranded);
             }
             drop(sender);
             return Ok((answer.await?, None));

@@ -68,6 +68,7 @@ use handshakes::Handshakes;
 use queue::Queue;
 use roster::Roster;
 use rotation::Rotation;
+use settle::Outages;
 use slumber::Slumber;
 
 /// What policies are not to have of their own.
@@ -143,8 +144,9 @@ pub(crate) struct Pool {
     /// An endpoint went out: the resolver may know of new ones.
     trouble: Arc<Notify>,
     last_trouble: Mutex<Option<Trouble>>,
-    /// Whether nobody was heard, and when that was looked at.
-    nobody_heard: Mutex<Option<(Instant, bool)>>,
+    /// Whether this side was at fault, and when that was found out.
+    own_side: tokio::sync::Mutex<Option<(Instant, bool)>>,
+    outages: Outages,
 }
 
 impl Pool {
@@ -164,7 +166,8 @@ impl Pool {
             perishable: Notify::new(),
             trouble: Arc::default(),
             last_trouble: Mutex::default(),
-            nobody_heard: Mutex::default(),
+            own_side: tokio::sync::Mutex::default(),
+            outages: Outages::default(),
             settings,
         }
     }
@@ -277,6 +280,10 @@ impl Pool {
 
     fn handshakes(&self) -> std::sync::MutexGuard<'_, Handshakes> {
         self.handshakes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn outages(&self) -> &Outages {
+        &self.outages
     }
 
     fn roster(&self) -> std::sync::MutexGuard<'_, Roster> {

@@ -95,7 +95,7 @@ impl Pool {
 
     /// Makes a connection that takes calls of what a dial brought.
     pub(super) async fn open(
-        &self,
+        self: &Arc<Self>,
         peer: SocketAddr,
         dialled: Result<GuardedTcp, DialError>,
         tally: Option<Arc<Tally>>,
@@ -103,6 +103,8 @@ impl Pool {
         let io = dialled.map_err(|error| Failure::new(cause_of(&error), error))?;
         let handle = io.handle();
         self.learn(&handle);
+        let pool = Arc::downgrade(self);
+        handle.doubt_silence(move || pool.upgrade().is_some_and(|pool| pool.is_nobody_heard()));
         let average = self.decay.map(|decay| Average::new(decay, self.born));
         let gauge = Arc::new(Gauge::new(self.queue.clone(), average));
         let opening = async {

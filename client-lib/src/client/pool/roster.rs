@@ -12,16 +12,13 @@ use super::lane::Lane;
 use super::open::Failure;
 use super::outlier::Tally;
 use super::rotation::{Connected, Rotation, Standing};
-use super::settle::is_nobody_heard;
+use super::settle::{Heard, heard};
 use super::slot::Slot;
 use super::{Pool, Trouble};
 use crate::client::event::{Cause, EndpointEvent, EndpointStatus, Phase};
 use crate::client::policy::Policy;
 use crate::client::resolve::Endpoint;
 use crate::clock;
-
-/// How long a look at all connections is good for: thousands may ask at once.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// Tells one stay of an address in the roster from a later one of the same address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -254,18 +251,18 @@ impl Pool {
         entry.lanes().cloned().collect()
     }
 
-    /// Whether everybody owes an answer and nobody is heard: see [`settle`](super::settle). Looked at once for all who ask within a
-    /// moment.
-    pub(super) fn is_nobody_heard(&self, now: Instant) -> bool {
-        let mut looked = self.nobody_heard.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, heard)) = *looked
-            && now.saturating_duration_since(at) < LOOK
-        {
-            return heard;
-        }
-        let nobody = is_nobody_heard(&self.roster());
-        *looked = Some((now, nobody));
-        nobody
+    /// Whether nobody is heard of many, for who may hold a lock of the feed and does not wait for this one: then it is not known.
+    pub(super) fn is_nobody_heard(&self) -> bool {
+        let roster = self.roster.try_lock();
+        roster.is_ok_and(|roster| heard(&roster) == Heard::NobodyOfMany)
+    }
+
+    /// Up to `count` other endpoints, whichever.
+    pub(super) fn others(&self, peer: SocketAddr, count: usize) -> Vec<SocketAddr> {
+        let mut others: Vec<_> = self.roster().entries.keys().copied().filter(|it| *it != peer).collect();
+        fastrand::shuffle(&mut others);
+        others.truncate(count);
+        others
     }
 
     /// Moves a connection of an endpoint to `phase`, and with it perhaps the endpoint. Nothing happens when its tenure is

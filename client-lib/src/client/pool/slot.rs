@@ -27,6 +27,8 @@ pub(crate) enum Unanswered {
     Failed(hyper::Error),
     /// The connection was killed before an answer came.
     Severed,
+    /// The connection is left, and the call is one that may be sent again.
+    Stranded,
 }
 
 impl From<TrySendError<Request<Outbound>>> for Unanswered {
@@ -116,6 +118,8 @@ impl Slot {
             }
             // The connection is over and the pool's task has not heard of it yet: no other call need try.
             Err(Unanswered::NotSent(_)) => self.0.close(),
+            // Not the endpoint's fault.
+            Err(Unanswered::Stranded) => {}
             Err(Unanswered::Failed(_) | Unanswered::Severed) => {
                 if let Some(tally) = self.0.tally() {
                     tally.failed();
@@ -133,7 +137,7 @@ impl Slot {
         let mut answer = std::pin::pin!(answer);
         loop {
             if movable && self.0.gauge().is_stranded() {
-                return Err(Unanswered::Severed);
+                return Err(Unanswered::Stranded);
             }
             tokio::select! {
                 biased;

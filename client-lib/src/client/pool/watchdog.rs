@@ -27,6 +27,10 @@ const PATIENCE: u32 = 25;
 /// as long again.
 const STRANDED_AFTER: Duration = Duration::from_millis(500);
 
+/// A connection with calls in flight on which nothing comes for so long after this side's outage waits for its peer to send again what
+/// was lost: nothing this side can see, and due only after as long again as the outage lasted.
+const AFTERMATH: Duration = Duration::from_millis(100);
+
 /// What a silence came to.
 #[derive(Debug)]
 pub(super) enum Lost {
@@ -46,6 +50,9 @@ pub(super) enum Lost {
 pub(super) async fn silence(lane: &Lane, confirm: &Confirm) -> Lost {
     let probe = lane.connection().probe();
     let mut idle = 0;
+    let mut outages = confirm.outages();
+    // The end of an outage, and what had been heard by then.
+    let mut since: Option<(Instant, Option<u32>)> = None;
     loop {
         if lane.in_flight() > 0 {
             idle = 0;
@@ -56,6 +63,20 @@ pub(super) async fn silence(lane: &Lane, confirm: &Confirm) -> Lost {
             }
         }
         tokio::time::sleep(STROLL).await;
+        if confirm.outages() != outages {
+            outages = confirm.outages();
+            since = Some((clock::now(), lane.segments_heard()));
+        }
+        if let Some((ended, heard)) = since {
+            if lane.segments_heard() > heard {
+                since = None;
+            } else if clock::now().saturating_duration_since(ended) >= AFTERMATH {
+                since = None;
+                if lane.in_flight() > 0 {
+                    return Lost::Connection;
+                }
+            }
+        }
         if is_doubtful(&probe)
             && let Some(lost) = followed(lane, &probe, confirm).await
         {
@@ -94,7 +115,7 @@ async fn followed(lane: &Lane, probe: &SocketProbe, confirm: &Confirm) -> Option
                 return None;
             }
             (Silence::Suspect, Some(Answer::Gone(cause))) => {
-                if silence >= OWN_SIDE_LASTS || !confirm.is_own_side(cause) {
+                if silence >= OWN_SIDE_LASTS || !Box::pin(confirm.is_own_side(cause)).await {
                     return Some(Lost::Peer(PeerDead {
                         peer: lane.peer(),
                         reason: Reason::Silence,

@@ -13,6 +13,8 @@ pub(crate) enum Fate {
     SentAway,
     /// The peer says it did not process it: REFUSED_STREAM (§8.7), or such a GOAWAY with an error.
     Unprocessed,
+    /// It may have been processed, or not: its connection is lost, and its peer answers on others.
+    Stranded,
     /// It may have been processed, or not.
     Unknown,
 }

@@ -48,8 +48,10 @@ pub(crate) fn again(fate: Fate, call: Attempted) -> Again {
         // budget keeps us from making it worse.
         Fate::Unprocessed if call.unprocessed == 0 => Again::Free,
         Fate::Unprocessed => Again::IfBudget,
+        // The peer lives, and this side's network was at fault: every connection of a client is lost once.
+        Fate::Stranded if call.idempotent => Again::Free,
         Fate::Unknown if call.idempotent && call.repeats < MAX_REPEATS => Again::IfBudget,
-        Fate::Unknown => Again::Never,
+        Fate::Stranded | Fate::Unknown => Again::Never,
     }
 }
 
@@ -76,6 +78,7 @@ mod tests {
         fn a_call_that_may_not_be_repeated_is_not_when_its_fate_is_unknown(mut call in calls()) {
             call.idempotent = false;
             prop_assert_eq!(again(Fate::Unknown, call), Again::Never);
+            prop_assert_eq!(again(Fate::Stranded, call), Again::Never);
         }
 
         #[test]
@@ -87,17 +90,17 @@ mod tests {
         #[test]
         fn a_body_that_is_gone_is_never_sent_again(mut call in calls()) {
             call.replayable = false;
-            for fate in [Fate::NotSent, Fate::SentAway, Fate::Unprocessed, Fate::Unknown] {
+            for fate in [Fate::NotSent, Fate::SentAway, Fate::Unprocessed, Fate::Stranded, Fate::Unknown] {
                 prop_assert_eq!(again(fate, call), Again::Never);
             }
         }
 
         #[test]
-        fn every_call_comes_to_an_end(idempotent: bool, fates in proptest::collection::vec(0..4_u8, 100)) {
+        fn every_call_comes_to_an_end(idempotent: bool, fates in proptest::collection::vec(0..5_u8, 100)) {
             let mut call = Attempted { idempotent, replayable: true, unpaid: 0, unprocessed: 0, repeats: 0 };
             let mut ended = false;
             for fate in fates {
-                let fate = [Fate::NotSent, Fate::SentAway, Fate::Unprocessed, Fate::Unknown][usize::from(fate)];
+                let fate = [Fate::NotSent, Fate::SentAway, Fate::Unprocessed, Fate::Stranded, Fate::Unknown][usize::from(fate)];
                 match again(fate, call) {
                     Again::Free => call.unpaid += 1,
                     Again::IfBudget => call.repeats += 1,
