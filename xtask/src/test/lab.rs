@@ -9,10 +9,10 @@ use serde_json::Value;
 use super::tally::Tally;
 use crate::command::spell;
 use crate::lab::prepare;
-use crate::peers;
+use crate::peers::Source;
 
 /// The names of the checks, for the list of what was skipped.
-pub(crate) const CHECKS: [&str; 8] = [
+pub(crate) const CHECKS: [&str; 11] = [
     "lab: kill",
     "lab: blackhole",
     "lab: rolling",
@@ -20,11 +20,21 @@ pub(crate) const CHECKS: [&str; 8] = [
     "lab: partition",
     "lab: bench monitor",
     "lab: bench client",
-    PEERS,
+    peers_of(Source::Go),
+    peers_of(Source::Ginepro),
+    peers_of(Source::Envoy),
+    peers_of(Source::Nginx),
 ];
 
-/// The one that is skipped where their toolchain is missing.
-const PEERS: &str = "lab: peers in Go";
+/// The check of a source's peers, skipped where they cannot be had.
+const fn peers_of(source: Source) -> &'static str {
+    match source {
+        Source::Go => "lab: peers in Go",
+        Source::Ginepro => "lab: ginepro",
+        Source::Envoy => "lab: Envoy",
+        Source::Nginx => "lab: nginx",
+    }
+}
 
 /// Rows of the monitor's bench: two of its nine parts have two.
 const MONITOR_ROWS: usize = 11;
@@ -41,22 +51,15 @@ pub(crate) fn check(tally: &mut Tally) -> Result<()> {
     let partition = || nobody_wronged(&no_call_failed("partition")?);
     let monitor = || every_part_of_the_bench_works("monitor", MONITOR_ROWS);
     let client = || every_part_of_the_bench_works("client", CLIENT_ROWS);
-    let checks: [&dyn Fn() -> Result<()>; CHECKS.len()] = [
-        &kill,
-        &blackhole,
-        &rolling,
-        &overload,
-        &partition,
-        &monitor,
-        &client,
-        &every_peer_works,
-    ];
+    let checks: [&dyn Fn() -> Result<()>; 7] = [&kill, &blackhole, &rolling, &overload, &partition, &monitor, &client];
     for (name, check) in CHECKS.iter().zip(checks) {
-        if *name == PEERS && !peers::can_be_built() {
-            tally.skipped.push(PEERS.to_owned());
-            continue;
-        }
         tally.outcome(name, &check());
+    }
+    for source in Source::ALL {
+        match source.can_be_provided() {
+            true => tally.outcome(peers_of(source), &every_peer_works(source)),
+            false => tally.skipped.push(peers_of(source).to_owned()),
+        }
     }
     Ok(())
 }
@@ -109,29 +112,32 @@ fn every_part_of_the_bench_works(bench: &str, expected: usize) -> Result<()> {
     Ok(())
 }
 
-/// Where nothing dies, no peer has an excuse.
-fn every_peer_works() -> Result<()> {
-    peers::build()?;
+/// Where nothing dies, no peer has an excuse, whether calls may be repeated or not.
+fn every_peer_works(source: Source) -> Result<()> {
+    source.provide()?;
     let (concurrency, requests) = (50, 50);
     let numbers = [concurrency, requests].map(|it: u32| it.to_string());
-    let mut arguments = vec![
-        "steady",
-        "--json",
-        "--concurrency",
-        &numbers[0],
-        "--requests",
-        &numbers[1],
-    ];
-    arguments.extend(peers::GO.iter().flat_map(|name| ["--client", name]));
-    let printed = lab(&arguments)?;
-    for name in peers::GO {
-        let line = printed.lines().find(|line| line.contains(&format!("\"{name}\"")));
-        let line = line.with_context(|| format!("the lab printed no result of {name}"))?;
-        let result: Value = serde_json::from_str(line).context("the lab's result")?;
-        anyhow::ensure!(
-            result["success"] == concurrency * requests && result["fail"] == 0,
-            "not every call of {name} succeeded: {line}"
-        );
+    for repeated in [&[][..], &["--not-idempotent"]] {
+        let mut arguments = vec![
+            "steady",
+            "--json",
+            "--concurrency",
+            &numbers[0],
+            "--requests",
+            &numbers[1],
+        ];
+        arguments.extend(source.peers().iter().flat_map(|name| ["--client", name]));
+        arguments.extend(repeated);
+        let printed = lab(&arguments)?;
+        for name in source.peers() {
+            let line = printed.lines().find(|line| line.contains(&format!("\"{name}\"")));
+            let line = line.with_context(|| format!("the lab printed no result of {name}"))?;
+            let result: Value = serde_json::from_str(line).context("the lab's result")?;
+            anyhow::ensure!(
+                result["success"] == concurrency * requests && result["fail"] == 0,
+                "not every call of {name} succeeded: {line}"
+            );
+        }
     }
     Ok(())
 }

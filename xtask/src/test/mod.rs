@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::command::{cargo, metadata, run, spell};
+use crate::peers::Source;
 use crate::{ebpf, host, kernels};
 pub(crate) use public_api::{Arguments as PublicApi, public_api};
 pub(crate) use tally::Tally;
@@ -74,6 +75,7 @@ fn privileged(tally: &mut Tally) -> Result<()> {
         return Ok(());
     }
     host::install_lab_tools()?;
+    Source::Nginx.provide()?;
     cargo_test(
         tally,
         kernel_tests()?.args(["--no-fail-fast", "--", "--test-threads=2"]),

@@ -1,6 +1,7 @@
 //! The client libraries the lab compares. Each becomes a transport under the same generated client.
 
 mod obit;
+mod proxied;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -26,10 +27,12 @@ pub enum ClientKind {
     ObitBlind,
     /// tonic's own balancer, `Channel::balance_list`, as it comes.
     Tonic,
+    /// One connection to a proxy beside it, which is the client that is measured.
+    Proxied,
 }
 
 impl ClientKind {
-    /// Every client.
+    /// Every client that needs nothing beside it.
     pub const ALL: [Self; 4] = [Self::Obit, Self::ObitDns, Self::ObitBlind, Self::Tonic];
 
     /// What it is called on the command line and in reports.
@@ -40,6 +43,7 @@ impl ClientKind {
             Self::ObitDns => "obit-dns",
             Self::ObitBlind => "obit-blind",
             Self::Tonic => "tonic",
+            Self::Proxied => "proxied",
         }
     }
 
@@ -63,6 +67,10 @@ pub(super) async fn drive(client: ClientKind, told: &Environment) -> anyhow::Res
     match client {
         ClientKind::Tonic => {
             let done = drive_transport(balance_list(&told.pods)?, told).await?;
+            Ok((done, Observations::default()))
+        }
+        ClientKind::Proxied => {
+            let done = drive_transport(proxied::channel(WARM_UP_PATIENCE).await?, told).await?;
             Ok((done, Observations::default()))
         }
         ClientKind::Obit | ClientKind::ObitDns | ClientKind::ObitBlind => {
@@ -106,9 +114,8 @@ mod tests {
 
     #[test]
     fn clients_are_called_on_the_command_line_what_they_are_called_in_reports() {
-        for kind in ClientKind::ALL {
+        for &kind in ClientKind::value_variants() {
             assert_eq!(ClientKind::from_str(kind.name(), false), Ok(kind));
         }
-        assert_eq!(ClientKind::value_variants(), ClientKind::ALL);
     }
 }
