@@ -21,14 +21,18 @@ use obit::{Client, Error, Idempotent};
 use obit_protocol::{Reason, Verdict};
 use support::LiveMonitor;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::client::Grpc;
 use tonic_prost::ProstCodec;
 
-/// Sends back what comes as it comes, or at `/collect` all of it in the end.
-async fn echo(request: Request<Incoming>) -> Result<Response<UnsyncBoxBody<Bytes, hyper::Error>>, hyper::Error> {
+/// Sends back what comes as it comes, or at `/collect` all of it in the end. Counts the requests that came.
+async fn echo(
+    request: Request<Incoming>,
+    came: watch::Sender<usize>,
+) -> Result<Response<UnsyncBoxBody<Bytes, hyper::Error>>, hyper::Error> {
+    came.send_modify(|count| *count += 1);
     let kind = request.headers().get("content-type").cloned();
     let body = if request.uri().path() == "/collect" {
         let all = request.into_body().collect().await?.to_bytes();
@@ -45,23 +49,33 @@ async fn echo(request: Request<Incoming>) -> Result<Response<UnsyncBoxBody<Bytes
     Ok(response)
 }
 
-async fn serve() -> SocketAddr {
+/// A server, and how many requests came to it.
+async fn serve() -> (SocketAddr, watch::Receiver<usize>) {
+    let (counter, came) = watch::channel(0);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             stream.set_nodelay(true).unwrap();
             let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-            tokio::spawn(builder.serve_connection(TokioIo::new(stream), hyper::service::service_fn(echo)));
+            let counter = counter.clone();
+            let service = hyper::service::service_fn(move |request| echo(request, counter.clone()));
+            tokio::spawn(builder.serve_connection(TokioIo::new(stream), service));
         }
     });
-    address
+    (address, came)
+}
+
+/// Waits until so many requests came to the server: a body of which a chunk was taken need not have left this host, and what did
+/// not leave goes to the next connection.
+async fn have_come(came: &mut watch::Receiver<usize>, requests: usize) {
+    came.wait_for(|count| *count >= requests).await.unwrap();
 }
 
 /// A client of one server that a monitor watches.
-async fn watched() -> (LiveMonitor, SocketAddr, Client) {
+async fn watched() -> (LiveMonitor, SocketAddr, Client, watch::Receiver<usize>) {
     let monitor = LiveMonitor::start();
-    let server = serve().await;
+    let (server, came) = serve().await;
     let client = Client::builder("http://pods.test")
         .feed(monitor.feed())
         .endpoints([server])
@@ -69,7 +83,7 @@ async fn watched() -> (LiveMonitor, SocketAddr, Client) {
         .unwrap();
     settled(&client, 1).await;
     monitor.watching(server).await;
-    (monitor, server, client)
+    (monitor, server, client, came)
 }
 
 type Chunks = mpsc::Sender<Result<Frame<Bytes>, Infallible>>;
@@ -93,12 +107,10 @@ async fn going_on(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_stream_ends_with_the_obituary_while_its_answer_is_waited_for() {
-    let (monitor, server, client) = watched().await;
+    let (monitor, server, client, mut came) = watched().await;
     let (chunks, request) = going_on("/collect").await;
     let call = tokio::spawn(async move { client.request(request).await });
-    while chunks.capacity() < 4 {
-        tokio::task::yield_now().await;
-    }
+    have_come(&mut came, 1).await;
     monitor.say(server, Verdict::Dead, Reason::Unreachable);
     let error = call.await.unwrap().unwrap_err();
     assert!(
@@ -113,7 +125,7 @@ async fn a_client_stream_ends_with_the_obituary_while_its_answer_is_waited_for()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_conversation_ends_with_the_obituary_in_the_direction_that_is_read() {
-    let (monitor, server, client) = watched().await;
+    let (monitor, server, client, _) = watched().await;
     let (chunks, request) = going_on("/chat").await;
     let mut answer = client.request(request).await.unwrap().into_body();
     assert_eq!(answer.frame().await.unwrap().unwrap().into_data().unwrap(), "one");
@@ -140,7 +152,7 @@ fn messages() -> (mpsc::Sender<String>, ReceiverStream<String>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn grpc_client_streams_and_conversations_end_as_unavailable_with_the_reason() {
-    let (monitor, server, client) = watched().await;
+    let (monitor, server, client, mut came) = watched().await;
     let mut grpc = Grpc::new(client.clone());
     let (sender, stream) = messages();
     let path = PathAndQuery::from_static("/chat");
@@ -149,7 +161,7 @@ async fn grpc_client_streams_and_conversations_end_as_unavailable_with_the_reaso
     let mut answers = grpc.streaming(request, path, codec).await.unwrap().into_inner();
     assert_eq!(answers.next().await.unwrap().unwrap(), "one");
 
-    let (collected, stream) = messages();
+    let (_collected, stream) = messages();
     let collecting = tokio::spawn({
         let mut grpc = Grpc::new(client.clone());
         async move {
@@ -158,9 +170,7 @@ async fn grpc_client_streams_and_conversations_end_as_unavailable_with_the_reaso
             grpc.client_streaming(tonic::Request::new(stream), path, codec).await
         }
     });
-    while collected.capacity() < 4 {
-        tokio::task::yield_now().await;
-    }
+    have_come(&mut came, 2).await;
     monitor.say(server, Verdict::Dead, Reason::Unreachable);
     let statuses = [
         answers.next().await.unwrap().unwrap_err(),
