@@ -220,7 +220,7 @@ fn a_killed_labs_processes_die_with_it_and_the_next_lab_sweeps_its_namespaces() 
     child.kill().unwrap();
     child.wait().unwrap();
     let left = namespaces(child.id());
-    assert_eq!(left.len(), 8, "a SIGKILL leaves no chance to clean up: {left:?}");
+    assert_eq!(left.len(), 9, "a SIGKILL leaves no chance to clean up: {left:?}");
     wait_until("every process is gone", || {
         left.iter().all(|name| processes(name).trim().is_empty())
     });
