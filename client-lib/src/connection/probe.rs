@@ -36,8 +36,7 @@ impl SocketProbe {
     /// Whether anything of the peer's kernel, data or an acknowledgement, came within this time; to a jiffy.
     #[must_use]
     pub(crate) fn heard_within(&self, time: Duration) -> bool {
-        self.sample()
-            .is_some_and(|sample| sample.last_ack_recv.min(sample.last_data_recv) <= time)
+        self.sample().is_some_and(|sample| sample.last_heard() <= time)
     }
 
     /// What the kernel knows of the connection now. `None` once it is closed.

@@ -40,6 +40,11 @@ pub struct SocketSample {
 }
 
 impl SocketSample {
+    /// Since the peer's kernel was last heard, whatever it said.
+    pub(crate) fn last_heard(&self) -> Duration {
+        self.last_ack_recv.min(self.last_data_recv)
+    }
+
     /// For how long the peer's kernel owes an answer and nothing came; `None` while it owes none.
     #[must_use]
     pub fn silence(&self) -> Option<Duration> {
@@ -47,7 +52,7 @@ impl SocketSample {
             return None;
         }
         let oldest = self.oldest_unacked?;
-        Some(oldest.min(self.last_ack_recv).min(self.last_data_recv))
+        Some(oldest.min(self.last_heard()))
     }
 
     /// The silence after which this connection's peer is suspect.

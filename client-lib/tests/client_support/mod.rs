@@ -195,12 +195,7 @@ impl Server {
     /// be acknowledged, and then nothing is owed to it.
     pub async fn vanish(&self) {
         self.state.vanished.send_replace(true);
-        self.state
-            .unreachable
-            .subscribe()
-            .wait_for(|unreachable| *unreachable)
-            .await
-            .unwrap();
+        self.unreachable().await;
         self.deserted().await;
     }
 
@@ -212,6 +207,11 @@ impl Server {
     /// As with a full accept queue: once this returns, dials are not answered, and who is connected is served.
     pub async fn be_full(&self) {
         self.state.full.send_replace(true);
+        self.unreachable().await;
+    }
+
+    /// Waits until its listener is deaf.
+    async fn unreachable(&self) {
         self.state
             .unreachable
             .subscribe()

@@ -41,8 +41,6 @@ fn sample() -> crate::run::Run {
         evicted_after_ns: Some(350_000),
         wrongly_evicted: Some(0),
         recoveries: vec![],
-        performed: vec![],
-        start_ns: 7,
         event_to_client: Some(Quantiles {
             count: 7,
             p50_ns: 60_500,

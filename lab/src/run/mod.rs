@@ -64,10 +64,6 @@ pub struct Run {
     pub wrongly_evicted: Option<u64>,
     /// Every end of what befell a pod.
     pub recoveries: Vec<Recovery>,
-    /// What was done, as it happened.
-    pub performed: Vec<Performed>,
-    /// When the workload started, `CLOCK_MONOTONIC` nanoseconds.
-    pub start_ns: u64,
     /// From the kernel's events to the notices handled in the client.
     pub event_to_client: Option<Quantiles>,
     /// What the pods say of the calls.

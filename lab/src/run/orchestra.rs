@@ -197,8 +197,6 @@ impl Stage {
                 .map(|((_, died_ns), evicted_ns)| evicted_ns.saturating_sub(died_ns)),
             wrongly_evicted,
             recoveries: recoveries(&performed, &calls, names.len()),
-            performed,
-            start_ns,
             event_to_client: Quantiles::of(observations.lateness_ns(start_ns)),
             tally: Tally::of(&journals),
             stopped,

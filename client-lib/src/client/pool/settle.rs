@@ -86,7 +86,7 @@ pub(super) fn heard(roster: &Roster) -> Heard {
             let Some(sample) = lane.connection().probe().sample() else {
                 continue;
             };
-            if sample.last_ack_recv.min(sample.last_data_recv) < DIAL_AFTER {
+            if sample.last_heard() < DIAL_AFTER {
                 return Heard::Somebody;
             }
             lives = true;
