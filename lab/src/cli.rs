@@ -12,6 +12,7 @@ use crate::child::beside_this_binary;
 use crate::client::Client;
 use crate::dns::DnsArgs;
 use crate::latency::{DeathsArgs, LatencySettings, PeerArgs};
+use crate::matrix::MatrixArgs;
 use crate::neighbour::NeighbourArgs;
 use crate::pod::PodArgs;
 use crate::run::Settings;
@@ -67,6 +68,8 @@ pub enum Command {
     Latency(LatencyArgs),
     /// Kill and blackhole for every client, side by side, and what they show in one sentence.
     Demo(LabArgs),
+    /// Every scenario with every client, several times, kept in a folder.
+    Matrix(MatrixArgs),
     /// What obit costs and how fast it is, held against what is promised.
     #[command(subcommand)]
     Bench(BenchCommand),

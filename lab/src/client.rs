@@ -120,6 +120,21 @@ impl Client {
         &self.name
     }
 
+    /// The same under another name; only for one that is not told its name.
+    #[must_use]
+    pub fn called(self, name: String) -> Self {
+        Self { name, ..self }
+    }
+
+    /// The command line of somebody's own.
+    #[must_use]
+    pub fn command(&self) -> Option<&str> {
+        match &self.program {
+            Program::Command { line, .. } => Some(line),
+            Program::BuiltIn(_) | Program::Peer(_) | Program::Sidecar(_) => None,
+        }
+    }
+
     /// What runs.
     #[must_use]
     pub fn program(&self) -> &Program {

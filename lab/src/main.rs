@@ -4,7 +4,7 @@ use std::future::Future;
 use std::process::ExitCode;
 
 use obit_lab::cli::{Asked, BenchCommand, Command, RunArgs};
-use obit_lab::{api, bench, dns, latency, neighbour, pod, session, workload};
+use obit_lab::{api, bench, dns, latency, matrix, neighbour, pod, session, workload};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -29,6 +29,7 @@ fn other(command: Command) -> anyhow::Result<()> {
         Command::Latency(args) => lab(session::latency(&args)),
         Command::Bench(BenchCommand::Monitor(args)) => lab(session::bench(&args)),
         Command::Bench(BenchCommand::Client(args)) => lab(session::bench(&args)),
+        Command::Matrix(args) => lab(matrix::run(&args)),
         Command::Pod(args) => pod::run(&args),
         Command::Dns(args) => dns::run(&args),
         Command::Api(args) => api::run(&args),

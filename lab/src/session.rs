@@ -162,7 +162,7 @@ fn known(name: &str) -> anyhow::Result<&'static Scenario> {
 }
 
 /// Checks what the lab needs and removes what dead labs left.
-fn ground() -> anyhow::Result<()> {
+pub(crate) fn ground() -> anyhow::Result<()> {
     require_root()?;
     require_tools()?;
     for name in sweep()? {
@@ -209,7 +209,7 @@ async fn compare(scenarios: &[&Scenario], client: &Client, settings: &Settings) 
 }
 
 /// One recorded run. One that was refused because the machine was too busy for it is made again, and said to be.
-async fn observed(scenario: &Scenario, client: &Client, settings: &Settings) -> anyhow::Result<Run> {
+pub(crate) async fn observed(scenario: &Scenario, client: &Client, settings: &Settings) -> anyhow::Result<Run> {
     for _ in 1..ATTEMPTS {
         match attempt(scenario, client, settings).await {
             Err(error) if error.downcast_ref().is_some_and(Refusal::is_chance) => {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 use crate::workload::{Call, Outcome};
 
@@ -33,7 +34,7 @@ pub struct Figures {
 }
 
 /// Quantiles of a set of durations, nanoseconds, to three significant digits; the maximum is exact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Quantiles {
     /// How many.
     pub count: u64,

@@ -13,7 +13,7 @@ pub use text::{Compared, table};
 pub use unmeasured::Unmeasured;
 
 #[cfg(test)]
-fn sample() -> crate::run::Run {
+pub(crate) fn sample() -> crate::run::Run {
     crate::run::Run {
         scenario: "kill".into(),
         client: "obit".into(),
@@ -53,5 +53,6 @@ fn sample() -> crate::run::Run {
             processed_twice: 3,
         },
         stopped: true,
+        course: crate::record::Course::default(),
     }
 }

@@ -22,6 +22,7 @@ pub use script::Performed;
 pub use verify::{Evidence, Refusal, verify};
 
 use crate::pod::Tally;
+use crate::record::Course;
 use crate::report::{Figures, Quantiles};
 
 /// What all runs of an invocation have in common.
@@ -70,4 +71,6 @@ pub struct Run {
     pub tally: Tally,
     /// Whether it was stopped at the bound.
     pub stopped: bool,
+    /// How it went over time.
+    pub course: Course,
 }

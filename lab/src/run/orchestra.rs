@@ -11,6 +11,7 @@ use crate::client::{Client, Peer, Program};
 use crate::contract::{Environment, Reading, Said};
 use crate::dns;
 use crate::pod::{PORT, Tally, received};
+use crate::record::Course;
 use crate::report::{Figures, Quantiles};
 use crate::scenario::{PODS, Scenario, Step, Target, timeline};
 use crate::sidecar::Sidecar;
@@ -185,6 +186,7 @@ impl Stage {
             wrong.count() as u64
         });
         Ok(Run {
+            course: Course::of(&calls, start_ns, &performed, names.len()),
             scenario: scenario.name.clone(),
             client: client.name().to_owned(),
             asked,
@@ -196,7 +198,7 @@ impl Stage {
                 .zip(evicted_ns)
                 .map(|((_, died_ns), evicted_ns)| evicted_ns.saturating_sub(died_ns)),
             wrongly_evicted,
-            recoveries: recoveries(&performed, &calls, names.len()),
+            recoveries: recoveries(&performed, &calls, names.len(), start_ns),
             event_to_client: Quantiles::of(observations.lateness_ns(start_ns)),
             tally: Tally::of(&journals),
             stopped,

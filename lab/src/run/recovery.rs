@@ -1,5 +1,7 @@
 //! How soon a pod got its calls when it was there (again), or when what befell it was over. Pure.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Performed, absences};
 use crate::pod::THINK_TIME;
 use crate::scenario::{Action, PODS, Target};
@@ -12,11 +14,11 @@ const WINDOW_NS: u64 = 100_000_000;
 const SHARE_PERCENT: u64 = 75;
 
 /// The end of what befell a pod, or all of them with the client's node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recovery {
     /// The pod; `None`: all of them.
     pub pod: Option<usize>,
-    /// When it was over, `CLOCK_MONOTONIC` nanoseconds.
+    /// When it was over, nanoseconds after the start.
     pub at_ns: u64,
     /// From then to the first answer of the pod to a call made after it; of the last of the pods that had one, if it is all.
     pub first_answer_ns: Option<u64>,
@@ -24,9 +26,9 @@ pub struct Recovery {
     pub fair_share_ns: Option<u64>,
 }
 
-/// Every recovery of a run with `pods` pods, in the order of time.
+/// Every recovery of a run with `pods` pods that started at `start_ns`, in the order of time.
 #[must_use]
-pub fn recoveries(performed: &[Performed], calls: &[Call], pods: usize) -> Vec<Recovery> {
+pub fn recoveries(performed: &[Performed], calls: &[Call], pods: usize, start_ns: u64) -> Vec<Recovery> {
     let mut answers: Vec<_> = calls
         .iter()
         .filter_map(|call| match call.outcome {
@@ -49,7 +51,7 @@ pub fn recoveries(performed: &[Performed], calls: &[Call], pods: usize) -> Vec<R
         };
         Recovery {
             pod,
-            at_ns,
+            at_ns: at_ns.saturating_sub(start_ns),
             first_answer_ns: concerned
                 .iter()
                 .map(first)
@@ -135,12 +137,12 @@ mod tests {
             400.. if ms % 5 == 0 => 5,
             _ => u8::try_from(ms % 5).unwrap(),
         });
-        let recovered = recoveries(&joins, &calls, 6);
+        let recovered = recoveries(&joins, &calls, 6, 40 * MS);
         assert_eq!(
             recovered,
             [Recovery {
                 pod: Some(5),
-                at_ns: 100 * MS,
+                at_ns: 60 * MS,
                 first_answer_ns: Some(60 * MS),
                 fair_share_ns: Some(400 * MS),
             }]
@@ -158,7 +160,7 @@ mod tests {
             ..300 => 0,
             _ => u8::try_from(ms % 4).unwrap(),
         });
-        let recovered = recoveries(&script, &calls, 5);
+        let recovered = recoveries(&script, &calls, 5, 0);
         let [all] = recovered.as_slice() else {
             panic!("{recovered:?}")
         };
@@ -169,8 +171,8 @@ mod tests {
     #[test]
     fn who_never_answered_did_not_recover() {
         let joins = [performed(100, Target::Pod(5), Action::Start)];
-        let recovered = recoveries(&joins, &calls(1_000, |_| 0), 6);
+        let recovered = recoveries(&joins, &calls(1_000, |_| 0), 6, 0);
         assert_eq!((recovered[0].first_answer_ns, recovered[0].fair_share_ns), (None, None));
-        assert_eq!(recoveries(&joins, &[], 6)[0].fair_share_ns, None);
+        assert_eq!(recoveries(&joins, &[], 6, 0)[0].fair_share_ns, None);
     }
 }

@@ -47,15 +47,15 @@ impl fmt::Display for Action {
             Self::Kill => f.write_str("kill"),
             Self::Terminate => f.write_str("terminate"),
             Self::Start => f.write_str("start"),
-            Self::Succeed(pod) => write!(f, "succeeded by pod-{pod}"),
+            Self::Succeed(pod) => write!(f, "let pod-{pod} succeed"),
             Self::Silence => f.write_str("silence"),
-            Self::RejectHostUnreachable => f.write_str("no route to host"),
-            Self::Lose(percent) => write!(f, "{percent} % loss"),
-            Self::DropNeighbour => f.write_str("drop the neighbour's SYNs"),
+            Self::RejectHostUnreachable => f.write_str("withdraw the route to"),
+            Self::Lose(percent) => write!(f, "lose {percent} % of the packets of"),
+            Self::DropNeighbour => f.write_str("drop the neighbour's SYNs to"),
             Self::Restore => f.write_str("restore"),
-            Self::Slow(ms) => write!(f, "{ms} ms a call"),
-            Self::StopAccepting => f.write_str("stop accepting"),
-            Self::Accept => f.write_str("accept"),
+            Self::Slow(ms) => write!(f, "{ms} ms a call of"),
+            Self::StopAccepting => f.write_str("no accepting by"),
+            Self::Accept => f.write_str("accepting by"),
         }
     }
 }
@@ -90,6 +90,17 @@ impl Event {
     pub fn is_death(&self) -> bool {
         let pod = matches!(self.on, Target::Victim | Target::Pod(_));
         pod && matches!(self.action, Action::Kill | Action::Silence)
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.on {
+            Target::Victim => write!(f, "{} the victim", self.action),
+            Target::Pod(pod) => write!(f, "{} pod-{pod}", self.action),
+            Target::Client => write!(f, "{} the client", self.action),
+            Target::Monitor => write!(f, "{} the monitor", self.action),
+        }
     }
 }
 
