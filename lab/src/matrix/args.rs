@@ -7,16 +7,12 @@ use crate::child::beside_this_binary;
 use crate::client::Client;
 use crate::record::{ClientFlag, Flags, ScenarioFlag};
 use crate::run::Settings;
-use crate::scenario::{self, Scenario, builtin, builtins};
-
-/// Pods of every run, as in the article.
-const PODS: usize = 5;
+use crate::scenario::{self, PODS, Scenario, builtin, builtins};
 
 /// The article's load.
 const FULL: Load = Load {
     trials: 5,
     concurrency: 500,
-    requests: 300,
     seconds: 60,
 };
 
@@ -24,14 +20,12 @@ const FULL: Load = Load {
 const QUICK: Load = Load {
     trials: 1,
     concurrency: 50,
-    requests: 300,
     seconds: 8,
 };
 
 struct Load {
     trials: u32,
     concurrency: u64,
-    requests: u64,
     seconds: u64,
 }
 
@@ -62,7 +56,7 @@ pub struct MatrixArgs {
     /// Callers; 500, or 50 with --quick, unless given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub concurrency: Option<u64>,
-    /// Calls each caller makes; 300 unless given.
+    /// Calls each caller makes; as many as each scenario takes its time for unless given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub requests: Option<u64>,
     /// When a client whose calls hang is stopped, seconds after its start; 60, or 8 with --quick, unless given.
@@ -145,7 +139,6 @@ impl MatrixArgs {
         Load {
             trials: self.trials.unwrap_or(usual.trials),
             concurrency: self.concurrency.unwrap_or(usual.concurrency),
-            requests: self.requests.unwrap_or(usual.requests),
             seconds: self.seconds.unwrap_or(usual.seconds),
         }
     }
@@ -172,21 +165,21 @@ impl MatrixArgs {
             clients: clients.collect(),
             pods: PODS,
             concurrency: load.concurrency,
-            requests: load.requests,
+            requests: self.requests,
             seconds: load.seconds,
             idempotent: !self.not_idempotent,
         }
     }
 
-    /// The settings of the runs, but for the seed, which each trial has its own of.
+    /// The settings of the runs of `scenario`, but for the seed, which each trial has its own of.
     ///
     /// # Errors
     /// When this program's own path is unknown.
-    pub fn settings(&self, seed: u64) -> anyhow::Result<Settings> {
+    pub fn settings(&self, scenario: &Scenario, seed: u64) -> anyhow::Result<Settings> {
         let load = self.load();
         Ok(Settings {
             concurrency: load.concurrency,
-            requests: load.requests,
+            requests: self.requests.unwrap_or(scenario.requests),
             seed,
             idempotent: !self.not_idempotent,
             bound: Duration::from_secs(load.seconds),
@@ -218,7 +211,7 @@ mod tests {
         let flags = args.flags(3);
         assert_eq!(
             (flags.trials, flags.concurrency, flags.requests, flags.seconds),
-            (5, 500, 300, 60)
+            (5, 500, None, 60)
         );
         assert_eq!(flags.scenarios.len(), builtins().len());
         assert_eq!(flags.clients.len(), Client::all().len());

@@ -19,7 +19,7 @@ use self::plan::Pace;
 use crate::client::Client;
 use crate::clock::monotonic_ns;
 use crate::record::{Document, Environment, FORMAT, Outcome};
-use crate::run::{ClientFault, Refusal, Settings};
+use crate::run::{ClientFault, Refusal};
 use crate::scenario::{Scenario, builtin};
 use crate::session;
 
@@ -28,7 +28,7 @@ struct Matrix {
     folder: Folder,
     scenarios: Vec<Scenario>,
     clients: Vec<Client>,
-    settings: Settings,
+    args: MatrixArgs,
 }
 
 /// Runs what `args` ask for and is not yet in the folder.
@@ -56,7 +56,7 @@ pub async fn run(args: &MatrixArgs) -> anyhow::Result<()> {
         folder: Folder::go_on(&path, &environment)?,
         scenarios: args.scenarios(),
         clients,
-        settings: args.settings(seed)?,
+        args: args.clone(),
     };
     let failed = matrix.run(&path).await?;
     anyhow::ensure!(
@@ -134,10 +134,7 @@ impl Matrix {
         let named = |scenario: &&Scenario| scenario.name == step.scenario;
         let scenario = self.scenarios.iter().find(named).or_else(|| builtin(&step.scenario));
         let scenario = scenario.with_context(|| format!("there is no scenario {:?}", step.scenario))?;
-        let settings = Settings {
-            seed: step.seed,
-            ..self.settings.clone()
-        };
+        let settings = self.args.settings(scenario, step.seed)?;
         match session::observed(scenario, client, &settings).await {
             Ok(run) => Ok(Outcome::Measured(Box::new(run.into()))),
             Err(error) => {

@@ -59,8 +59,8 @@ pub struct Flags {
     pub pods: usize,
     /// Callers.
     pub concurrency: u64,
-    /// Calls each caller makes.
-    pub requests: u64,
+    /// Calls each caller makes; `null`: as many as each scenario takes its time for.
+    pub requests: Option<u64>,
     /// When a client whose calls hang is stopped, seconds.
     pub seconds: u64,
     /// Whether calls are marked as idempotent.
@@ -149,7 +149,7 @@ pub(crate) fn sample_environment() -> Environment {
                 .into(),
             pods: 5,
             concurrency: 500,
-            requests: 300,
+            requests: None,
             seconds: 60,
             idempotent: true,
         },
