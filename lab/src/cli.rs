@@ -73,6 +73,8 @@ pub enum Command {
     /// What obit costs and how fast it is, held against what is promised.
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// What the folder of a matrix says, as tables of markdown. Needs no root.
+    Report(ReportArgs),
     /// A pod (one of the lab's own processes).
     #[command(hide = true)]
     Pod(PodArgs),
@@ -146,6 +148,14 @@ impl<P: Suite> BenchArgs<P> {
             monitor: self.monitor.clone().map_or_else(|| beside_this_binary("obit"), Ok)?,
         })
     }
+}
+
+/// What is reported.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ReportArgs {
+    /// The folder of a matrix.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
 }
 
 /// A scenario that does not come with the lab.

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod contract;
+pub mod digest;
 pub mod dns;
 pub mod latency;
 pub mod matrix;

@@ -18,6 +18,7 @@ pub use plan::{STEADY, Step, plan};
 use self::plan::Pace;
 use crate::client::Client;
 use crate::clock::monotonic_ns;
+use crate::digest::{Digest, markdown};
 use crate::record::{Document, Environment, FORMAT, Outcome};
 use crate::run::{ClientFault, Refusal};
 use crate::scenario::{Scenario, builtin};
@@ -63,6 +64,17 @@ pub async fn run(args: &MatrixArgs) -> anyhow::Result<()> {
         failed == 0,
         "{failed} runs were refused or could not be measured: their documents say why"
     );
+    Ok(())
+}
+
+/// Prints what the folder says.
+///
+/// # Errors
+/// When it is no folder of a matrix, or a file in it is not what a matrix writes.
+pub fn report(path: &Path) -> anyhow::Result<()> {
+    let folder = Folder::open(path)?;
+    let documents = folder.documents()?;
+    print!("{}", markdown(&Digest::of(folder.environment(), documents.values())));
     Ok(())
 }
 

@@ -1,0 +1,296 @@
+//! A matrix's folder summed up: for each scenario and client the median of its trials and the range they span. Pure.
+
+mod markdown;
+
+use std::collections::BTreeMap;
+
+use crate::bench::Spread;
+use crate::matrix::STEADY;
+use crate::record::{Document, Environment, Measured};
+
+pub use markdown::markdown;
+
+/// A matrix, summed up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Digest {
+    /// Where and how it was run.
+    pub environment: Environment,
+    /// By scenario in the order of the flags, then by client in the order of the flags.
+    pub rows: Vec<Row>,
+}
+
+/// A scenario with every client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// The scenario's name.
+    pub scenario: String,
+    /// What happens.
+    pub summary: String,
+    /// One a client.
+    pub cells: Vec<Cell>,
+}
+
+/// A scenario with a client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cell {
+    /// The client's name.
+    pub client: String,
+    /// The trials that could be used.
+    pub figures: Option<Figures>,
+    /// Why others could not, each reason once.
+    pub unusable: Vec<String>,
+}
+
+/// The figures of a cell. Times are milliseconds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figures {
+    /// How many trials.
+    pub trials: usize,
+    /// In how many the client was stopped at the bound: then ratio and elapsed time are at least what they say.
+    pub stopped: usize,
+    /// The time a call took of the whole over that of the client's own steady runs of the same trial.
+    pub ratio: Option<Spread>,
+    /// Calls failed, hung ones included.
+    pub failed: Spread,
+    /// Calls over a second.
+    pub slow: Spread,
+    /// 99.9 % of the calls.
+    pub p999_ms: Option<Spread>,
+    /// The slowest call.
+    pub max_ms: Option<Spread>,
+    /// When the last call failed, after the start, of the trials in which one did.
+    pub last_failure_ms: Option<Spread>,
+    /// When the last call began that shows the death, after it, of the trials in which one does.
+    pub harmed_until_ms: Option<Spread>,
+    /// How evenly the pods were used.
+    pub spread: Option<Spread>,
+    /// Pods taken for dead that were there, of clients that tell.
+    pub wrongly_evicted: Option<Spread>,
+    /// To the fair share of a pod that is back, the longest of a trial; of the trials in which all came to it.
+    pub fair_share_ms: Option<Spread>,
+    /// In how many trials a pod did not come to it.
+    pub unrecovered: usize,
+    /// Calls that pods processed more than once.
+    pub processed_twice: Spread,
+}
+
+impl Digest {
+    /// Sums up `documents`, of runs in any order.
+    #[must_use]
+    pub fn of<'a>(environment: &Environment, documents: impl IntoIterator<Item = &'a Document>) -> Self {
+        let documents: Vec<_> = documents.into_iter().collect();
+        let steady = steady(&documents);
+        let flags = &environment.flags;
+        let rows = flags.scenarios.iter().map(|scenario| Row {
+            scenario: scenario.name.clone(),
+            summary: scenario.summary.clone(),
+            cells: flags
+                .clients
+                .iter()
+                .map(|client| cell(&client.name, &scenario.name, &documents, &steady))
+                .collect(),
+        });
+        Self {
+            environment: environment.clone(),
+            rows: rows.collect(),
+        }
+    }
+}
+
+/// The time of a call in the steady runs of each client and trial: the mean of the runs.
+type Steady<'a> = BTreeMap<(&'a str, u32), f64>;
+
+fn steady<'a>(documents: &[&'a Document]) -> Steady<'a> {
+    let mut times: BTreeMap<_, Vec<f64>> = BTreeMap::new();
+    for document in documents
+        .iter()
+        .filter(|it| it.scenario == STEADY && it.unusable().is_none())
+    {
+        if let Some(time) = document.measured().and_then(of_a_call) {
+            times
+                .entry((document.client.as_str(), document.trial))
+                .or_default()
+                .push(time);
+        }
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a trial has two steady runs")]
+    let mean = |times: Vec<f64>| times.iter().sum::<f64>() / times.len() as f64;
+    times.into_iter().map(|(key, times)| (key, mean(times))).collect()
+}
+
+/// The time of a run over its calls. Scenarios differ in how many they ask for.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a run takes less than 2^53 ns and has fewer calls"
+)]
+fn of_a_call(measured: &Measured) -> Option<f64> {
+    (measured.asked > 0).then(|| measured.elapsed_ns as f64 / measured.asked as f64)
+}
+
+fn cell(client: &str, scenario: &str, documents: &[&Document], steady: &Steady<'_>) -> Cell {
+    let ours = documents
+        .iter()
+        .filter(|it| it.client == client && it.scenario == scenario);
+    let (mut usable, mut unusable) = (Vec::new(), Vec::new());
+    for document in ours {
+        match (document.unusable(), document.measured()) {
+            (None, Some(measured)) => usable.push((document.trial, measured)),
+            (why, _) => unusable.extend(why.map(str::to_owned)),
+        }
+    }
+    unusable.sort_unstable();
+    unusable.dedup();
+    Cell {
+        client: client.to_owned(),
+        figures: figures(client, &usable, steady),
+        unusable,
+    }
+}
+
+fn figures(client: &str, runs: &[(u32, &Measured)], steady: &Steady<'_>) -> Option<Figures> {
+    let of = |figure: fn(&Measured) -> Option<f64>| Spread::of(runs.iter().filter_map(|(_, run)| figure(run)));
+    let ratios = runs.iter().filter_map(|(trial, run)| {
+        let own = steady.get(&(client, *trial))?;
+        Some(of_a_call(run)? / own)
+    });
+    let recovered = |run: &Measured| run.recoveries.iter().all(|it| it.fair_share_ns.is_some());
+    Some(Figures {
+        trials: runs.len(),
+        stopped: runs.iter().filter(|(_, run)| run.stopped).count(),
+        ratio: Spread::of(ratios),
+        failed: of(|run| Some(count(run.fail)))?,
+        slow: of(|run| Some(count(run.slow)))?,
+        p999_ms: of(|run| run.latency.map(|latency| ms(latency.p999_ns))),
+        max_ms: of(|run| run.latency.map(|latency| ms(latency.max_ns))),
+        last_failure_ms: of(|run| run.last_failure_ns.map(ms)),
+        harmed_until_ms: of(|run| run.course.harm.map(|harm| ms(harm.last_ns))),
+        spread: of(|run| run.course.spread),
+        wrongly_evicted: of(|run| run.wrongly_evicted.map(count)),
+        fair_share_ms: of(|run| {
+            let all: Option<Vec<_>> = run.recoveries.iter().map(|it| it.fair_share_ns).collect();
+            all?.into_iter().max().map(ms)
+        }),
+        unrecovered: runs.iter().filter(|(_, run)| !recovered(run)).count(),
+        processed_twice: of(|run| Some(count(run.processed_twice)))?,
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "runs are shorter than 2^53 ns")]
+fn ms(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e6
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a run has fewer than 2^53 calls")]
+fn count(calls: u64) -> f64 {
+    calls as f64
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::record::{ClientFlag, FORMAT, Outcome, ScenarioFlag, sample_environment};
+    use crate::report::sample;
+
+    pub(crate) fn environment() -> Environment {
+        let mut environment = sample_environment();
+        environment.flags.trials = 2;
+        environment.flags.scenarios = ["steady", "kill"]
+            .map(|name| ScenarioFlag {
+                name: name.to_owned(),
+                summary: format!("{name} happens"),
+            })
+            .into();
+        environment.flags.clients = ["obit", "tonic", "gone"]
+            .map(|name| ClientFlag {
+                name: name.to_owned(),
+                command: None,
+                monitor: false,
+            })
+            .into();
+        environment
+    }
+
+    fn document(client: &str, scenario: &str, trial: u32, elapsed_ms: u64, fail: u64) -> Document {
+        let mut run = sample();
+        run.figures.elapsed_ns = elapsed_ms * 1_000_000;
+        run.figures.fail = fail;
+        run.figures.last_failure_ns = (fail > 0).then_some(1_500_000_000);
+        Document {
+            format: FORMAT,
+            scenario: scenario.to_owned(),
+            client: client.to_owned(),
+            trial,
+            seed: 1,
+            outcome: Outcome::Measured(Box::new(run.into())),
+        }
+    }
+
+    pub(crate) fn documents() -> Vec<Document> {
+        let mut documents = Vec::new();
+        for (client, kill_ms, fail) in [("obit", 4_400, 0), ("tonic", 6_000, 250)] {
+            for trial in [1, 2] {
+                documents.push(document(client, "steady", trial, 3_900, 0));
+                documents.push(document(
+                    client,
+                    "kill",
+                    trial,
+                    kill_ms,
+                    fail + u64::from(trial) * fail / 250,
+                ));
+                documents.push(document(client, "steady", trial, 4_100, 0));
+            }
+        }
+        for scenario in ["steady", "kill"] {
+            documents.push(Document {
+                outcome: Outcome::Absent("there is no go".to_owned()),
+                ..document("gone", scenario, 1, 0, 0)
+            });
+        }
+        documents
+    }
+
+    #[test]
+    fn a_run_is_compared_with_the_mean_of_its_own_steady_runs() {
+        let documents = documents();
+        let digest = Digest::of(&environment(), &documents);
+        let kill = &digest.rows[1];
+        let figures: Vec<_> = kill.cells.iter().map(|cell| cell.figures.as_ref()).collect();
+        let obit = figures[0].unwrap();
+        assert!((obit.ratio.unwrap().median - 1.1).abs() < 1e-9, "{obit:?}");
+        assert_eq!((obit.trials, obit.failed.max, obit.last_failure_ms), (2, 0.0, None));
+        let tonic = figures[1].unwrap();
+        assert_eq!((tonic.failed.min, tonic.failed.max), (251.0, 252.0));
+        assert_eq!(tonic.last_failure_ms.unwrap().median, 1_500.0);
+    }
+
+    #[test]
+    fn more_calls_are_no_slower_run() {
+        let mut documents = documents();
+        for document in documents.iter_mut().filter(|it| it.scenario == "kill") {
+            if let Outcome::Measured(measured) = &mut document.outcome {
+                measured.asked *= 2;
+                measured.elapsed_ns *= 2;
+            }
+        }
+        let digest = Digest::of(&environment(), &documents);
+        let ratio = digest.rows[1].cells[0].figures.as_ref().unwrap().ratio.unwrap();
+        assert!((ratio.median - 1.1).abs() < 1e-9, "{ratio:?}");
+    }
+
+    #[test]
+    fn who_could_not_be_measured_is_there_with_the_reason_once() {
+        let digest = Digest::of(&environment(), &documents());
+        for row in &digest.rows {
+            assert_eq!(row.cells[2].figures, None);
+            assert_eq!(row.cells[2].unusable, ["there is no go"]);
+        }
+        let empty = Digest::of(&environment(), []);
+        assert!(
+            empty
+                .rows
+                .iter()
+                .flat_map(|row| &row.cells)
+                .all(|cell| cell.figures.is_none())
+        );
+    }
+}
