@@ -113,8 +113,8 @@ mod tests {
     fn each_scenario_is_a_table_of_all_clients() {
         let text = markdown(&Digest::of(&environment(), &documents()));
         assert!(text.contains("### `kill`\n\nkill happens.\n"), "{text}");
-        assert!(text.contains("| obit | 1.10 | 0 |"), "{text}");
-        assert!(text.contains("| tonic | 1.50 | 252 (251–252) |"), "{text}");
+        assert!(text.contains("| obit | ≥ 1.10 | 0 |"), "{text}");
+        assert!(text.contains("| tonic | ≥ 1.50 | 252 (251–252) |"), "{text}");
         assert!(text.contains("| gone | there is no go |"), "{text}");
         let bars = |line: &str| line.matches('|').count() - line.matches("\\|").count();
         let tables: Vec<_> = text.lines().filter(|line| line.starts_with('|')).map(bars).collect();

@@ -87,7 +87,7 @@ impl Course {
         let last = performed
             .iter()
             .rfind(|step| step.event.action != Action::RejectHostUnreachable);
-        let settled_ns = last.map_or(start_ns, |last| last.until_ns.saturating_add(SETTLE_NS));
+        let settled_ns = last.map_or(start_ns, |last| last.from_ns.saturating_add(SETTLE_NS));
         let is_there = |pod: &usize| {
             let absences = absences(performed, *pod, *pod < PODS);
             absences.iter().all(|absence| absence.until_ns < u64::MAX)
@@ -250,18 +250,18 @@ mod tests {
         let mut calls = vec![call(0, 10, Outcome::Answered(0)); 100];
         calls.extend([1, 1, 1, 2].map(|pod| call(2_000, 2_010, Outcome::Answered(pod))));
         calls.push(call(2_000, 2_010, Outcome::Failed(0)));
-        let spread = Course::of(&calls, START, &killed_at(1_000), 4).spread.unwrap();
+        let spread = Course::of(&calls, START, &killed_at(1_000), 5).spread.unwrap();
         assert!((spread - 3.0).abs() < 1e-9, "{spread}");
-        assert_eq!(Course::of(&calls[..100], START, &killed_at(1_000), 4).spread, None);
+        assert_eq!(Course::of(&calls[..100], START, &killed_at(1_000), 5).spread, None);
         let steady = Course::of(&calls[..100], START, &[], 5).spread.unwrap();
         assert!((steady - 5.0).abs() < 1e-9, "{steady}");
     }
 
     #[test]
-    fn phases_are_called_as_in_scenarios_files_and_counted_from_the_start() {
+    fn phases_say_what_was_done_to_whom_counted_from_the_start() {
         let phases = Course::of(&[], START, &killed_at(1_000), 1).phases;
         let kill = Phase {
-            name: "kill".to_owned(),
+            name: "kill pod-0".to_owned(),
             at_ns: 1_000_000_000,
         };
         assert_eq!(phases, [kill]);
