@@ -11,8 +11,13 @@ use crate::{ebpf, host, peers};
 
 /// Runs the lab with these arguments; its exit code is ours.
 pub(crate) fn lab(arguments: &[OsString]) -> Result<ExitCode> {
-    let mut command = prepare()?;
-    peers::provide(arguments)?;
+    let mut command = if arguments.first().is_some_and(|it| it == "report") {
+        reader()?
+    } else {
+        let command = prepare()?;
+        peers::provide(arguments)?;
+        command
+    };
     let status = run(command.args(arguments))?;
     Ok(ExitCode::from(
         status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
@@ -33,6 +38,12 @@ pub(crate) fn prepare() -> Result<Command> {
         "obit-lab",
     ]))?;
     host::as_root(binary("obit-lab")?)
+}
+
+/// Builds what reads results, and gives back the command that starts it: no monitor, no tools, no root.
+fn reader() -> Result<Command> {
+    must(&mut cargo(["build", "--release", "-p", "obit-lab"]))?;
+    Ok(Command::new(binary("obit-lab")?))
 }
 
 fn binary(name: &str) -> Result<PathBuf> {

@@ -76,8 +76,18 @@ impl Source {
 
 /// Provides the peers that the lab is asked for.
 pub(crate) fn provide(arguments: &[OsString]) -> Result<()> {
-    let mut named = Source::ALL.into_iter().filter(|source| source.is_named(arguments));
-    named.try_for_each(Source::provide)
+    asked_for(arguments).try_for_each(Source::provide)
+}
+
+/// The sources of the peers that are named; a matrix that names no client is one of all.
+fn asked_for(arguments: &[OsString]) -> impl Iterator<Item = Source> + '_ {
+    let names_one = |argument: &OsString| {
+        let argument = argument.to_string_lossy();
+        ["--client", "--exec"].iter().any(|flag| argument.starts_with(flag))
+    };
+    let all = arguments.first().is_some_and(|it| it == "matrix") && !arguments.iter().any(names_one);
+    let sources = Source::ALL.into_iter();
+    sources.filter(move |source| all || source.is_named(arguments))
 }
 
 #[cfg(test)]
@@ -88,13 +98,15 @@ mod tests {
     fn a_source_is_asked_for_by_the_names_of_its_peers_alone() {
         let sources = |arguments: &[&str]| -> Vec<_> {
             let arguments: Vec<_> = arguments.iter().map(OsString::from).collect();
-            let named = Source::ALL.into_iter().filter(|source| source.is_named(&arguments));
-            named.collect()
+            asked_for(&arguments).collect()
         };
         assert_eq!(sources(&["kill", "--client", "tonic"]), []);
         assert_eq!(sources(&["kill", "--client=nginx-best"]), [Source::Nginx]);
         let both = ["kill", "--client", "ginepro", "--client", "grpc-go"];
         assert_eq!(sources(&both), [Source::Go, Source::Ginepro]);
         assert_eq!(sources(&["kill", "--exec", "./my-envoy"]), []);
+        assert_eq!(sources(&["matrix", "--quick"]), Source::ALL);
+        assert_eq!(sources(&["matrix", "--client", "tonic"]), []);
+        assert_eq!(sources(&["matrix", "--exec=./mine"]), []);
     }
 }
