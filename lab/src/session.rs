@@ -10,7 +10,7 @@ use crate::clock::monotonic_ns;
 use crate::latency;
 use crate::net::{require_root, require_tools, sweep};
 use crate::report::{Compared, Line, Unmeasured, sentence, table};
-use crate::run::{Refusal, Run, Settings, run};
+use crate::run::{Refusal, Run, Settings, clear, run};
 use crate::scenario::{PODS, Scenario, builtin};
 
 /// How often a run is made before a busy machine ends the invocation.
@@ -227,6 +227,7 @@ async fn attempt(scenario: &Scenario, client: &Client, settings: &Settings) -> a
     let run = run(scenario, client, settings)
         .await
         .with_context(|| format!("{} {}", client.name(), scenario.name));
+    clear(&format!("{} {}", client.name(), scenario.name));
     match &run {
         Ok(run) => eprintln!(
             "{}.{:03} s, {} answered, {} failed",

@@ -85,6 +85,12 @@ impl Tally {
     }
 }
 
+/// How many calls one pod finished, each as often as it did.
+#[must_use]
+pub fn finished(journal: &[u8]) -> u64 {
+    journal.iter().map(|byte| u64::from(byte >> 4)).sum()
+}
+
 /// How many calls one pod received, each as often as it came.
 #[must_use]
 pub fn received(journal: &[u8]) -> u64 {
@@ -107,7 +113,7 @@ mod tests {
         // No close, no flush: this is all a SIGKILL leaves.
         let left = std::fs::read(&path).unwrap();
         assert_eq!(left, [0x01, 0x00, 0x11]);
-        assert_eq!(received(&left), 2);
+        assert_eq!((received(&left), finished(&left)), (2, 1));
         let mut again = Journal::open(&path, 3).unwrap();
         again.received(2).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), [0x01, 0x00, 0x12]);

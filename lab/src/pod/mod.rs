@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-pub use journal::{Journal, Tally, received};
+pub use journal::{Journal, Tally, finished, received};
 pub use service::PodService;
 
 /// Messages and stubs of `proto/demo.proto`.

@@ -148,14 +148,17 @@ impl Cast {
         &self.topology.pods[self.places[number]].namespace
     }
 
+    /// Where each pod's journal lies, by number, if it ever began.
+    pub(super) fn journal_paths(&self) -> Vec<PathBuf> {
+        let pods = self.topology.pods.iter();
+        pods.map(|pod| journal(self.directory.path(), &pod.role)).collect()
+    }
+
     /// What each pod noted of the calls, by number; nothing of those that never began.
     pub(super) fn journals(&self) -> anyhow::Result<Vec<Vec<u8>>> {
-        let journals = self.topology.pods.iter().map(|pod| {
-            let path = journal(self.directory.path(), &pod.role);
-            match path.exists() {
-                true => std::fs::read(path),
-                false => Ok(Vec::new()),
-            }
+        let journals = self.journal_paths().into_iter().map(|path| match path.exists() {
+            true => std::fs::read(path),
+            false => Ok(Vec::new()),
         });
         journals.collect::<Result<_, _>>().context("the pods' journals")
     }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::cast::Cast;
+use super::progress;
 use super::script::perform;
 use super::{Absence, ClientFault, Evidence, Performed, Run, Settings, absences, recoveries, verify};
 use crate::child::{LabProcess, beside_this_binary};
@@ -48,7 +49,8 @@ pub async fn run(scenario: &Scenario, client: &Client, settings: &Settings) -> a
     let victim = fastrand::Rng::with_seed(settings.seed).usize(..PODS);
     let steps = timeline(scenario, victim);
     let mut stage = Stage::set(scenario, victim, client, settings).await?;
-    let performed = stage.play(&steps, settings).await?;
+    let name = format!("{} {}", client.name(), scenario.name);
+    let performed = stage.play(&name, &steps, settings).await?;
     stage.report(scenario, client, &steps, performed, settings)
 }
 
@@ -114,7 +116,7 @@ impl Stage {
     }
 
     /// Lets the scenario happen until the client is done; what was done.
-    async fn play(&mut self, steps: &[Step], settings: &Settings) -> anyhow::Result<Vec<Performed>> {
+    async fn play(&mut self, name: &str, steps: &[Step], settings: &Settings) -> anyhow::Result<Vec<Performed>> {
         if self.client.tell("go").await.is_err() {
             return Err(ClientFault::Ended(self.client.ended().await?).into());
         }
@@ -123,6 +125,7 @@ impl Stage {
         started.unwrap_or_else(|_| Err(ClientFault::NotStarted(START).into()))?;
         let start_ns = self.said.started_ns().unwrap_or_default();
         let mut performed = Vec::new();
+        let journals = self.cast.journal_paths();
         let done = async {
             hear(&mut self.client, &mut self.said, Reading::is_over).await?;
             match self.client.ended().await? {
@@ -134,6 +137,7 @@ impl Stage {
         tokio::select! {
             gone = Sidecar::gone(self.sidecar.as_mut()) => match gone? {},
             done = done => done.map(|()| performed),
+            never = progress::tell(name, &journals) => match never {},
             failed = perform(steps, &mut self.cast, start_ns, &mut performed) => match failed? {},
             () = tokio::time::sleep(limit) => Err(ClientFault::Overdue(limit).into()),
         }
