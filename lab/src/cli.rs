@@ -73,7 +73,7 @@ pub enum Command {
     /// What obit costs and how fast it is, held against what is promised.
     #[command(subcommand)]
     Bench(BenchCommand),
-    /// What the folder of a matrix says, as tables of markdown. Needs no root.
+    /// What the folder of a matrix says, as a page with pictures, or as tables of markdown. Needs no root.
     Report(ReportArgs),
     /// A pod (one of the lab's own processes).
     #[command(hide = true)]
@@ -156,6 +156,12 @@ pub struct ReportArgs {
     /// The folder of a matrix.
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
+    /// Where the page goes; `report.html` in the folder unless given.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Tables of markdown on standard output, and no page.
+    #[arg(long, conflicts_with = "html")]
+    pub markdown: bool,
 }
 
 /// A scenario that does not come with the lab.

@@ -30,7 +30,7 @@ fn other(command: Command) -> anyhow::Result<()> {
         Command::Bench(BenchCommand::Monitor(args)) => lab(session::bench(&args)),
         Command::Bench(BenchCommand::Client(args)) => lab(session::bench(&args)),
         Command::Matrix(args) => lab(matrix::run(&args)),
-        Command::Report(args) => matrix::report(&args.folder),
+        Command::Report(args) => matrix::report(&args),
         Command::Pod(args) => pod::run(&args),
         Command::Dns(args) => dns::run(&args),
         Command::Api(args) => api::run(&args),

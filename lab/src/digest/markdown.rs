@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Cell, Digest, Figures};
 use crate::bench::Spread;
 
-const HEAD: [&str; 9] = [
+pub(super) const HEAD: [&str; 9] = [
     "client",
     "time, × own steady",
     "failed",
@@ -70,7 +70,7 @@ fn line(cell: &Cell) -> String {
     format!("| {name} | {} |", cells(figures).join(" | "))
 }
 
-fn cells(figures: &Figures) -> [String; HEAD.len() - 1] {
+pub(super) fn cells(figures: &Figures) -> [String; HEAD.len() - 1] {
     let known = |spread: Option<Spread>, digits| spread.map_or_else(|| "–".to_owned(), |spread| range(spread, digits));
     let at_least = if figures.stopped > 0 { "≥ " } else { "" };
     [

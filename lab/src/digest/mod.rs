@@ -1,14 +1,19 @@
 //! A matrix's folder summed up: for each scenario and client the median of its trials and the range they span. Pure.
 
+mod chart;
 mod markdown;
+mod page;
+mod summary;
 
 use std::collections::BTreeMap;
 
 use crate::bench::Spread;
 use crate::matrix::STEADY;
-use crate::record::{Document, Environment, Measured};
+use crate::record::{Course, Document, Environment, Measured};
 
 pub use markdown::markdown;
+pub use page::page;
+pub use summary::summary;
 
 /// A matrix, summed up.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +44,17 @@ pub struct Cell {
     pub figures: Option<Figures>,
     /// Why others could not, each reason once.
     pub unusable: Vec<String>,
+    /// The trial of median time.
+    pub typical: Option<Typical>,
+}
+
+/// A trial that stands for the others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Typical {
+    /// Which.
+    pub trial: u32,
+    /// How it went.
+    pub course: Course,
 }
 
 /// The figures of a cell. Times are milliseconds.
@@ -144,7 +160,18 @@ fn cell(client: &str, scenario: &str, documents: &[&Document], steady: &Steady<'
         client: client.to_owned(),
         figures: figures(client, &usable, steady),
         unusable,
+        typical: typical(&usable),
     }
+}
+
+fn typical(runs: &[(u32, &Measured)]) -> Option<Typical> {
+    let mut runs = runs.to_vec();
+    runs.sort_by_key(|(_, run)| run.elapsed_ns);
+    let (trial, run) = runs.get(runs.len().checked_sub(1)? / 2)?;
+    Some(Typical {
+        trial: *trial,
+        course: run.course.clone(),
+    })
 }
 
 fn figures(client: &str, runs: &[(u32, &Measured)], steady: &Steady<'_>) -> Option<Figures> {

@@ -16,9 +16,10 @@ pub use folder::{Folder, FolderError};
 pub use plan::{STEADY, Step, plan};
 
 use self::plan::Pace;
+use crate::cli::ReportArgs;
 use crate::client::Client;
 use crate::clock::monotonic_ns;
-use crate::digest::{Digest, markdown};
+use crate::digest::{Digest, markdown, page, summary};
 use crate::record::{Document, Environment, FORMAT, Outcome};
 use crate::run::{ClientFault, Refusal};
 use crate::scenario::{Scenario, builtin};
@@ -67,14 +68,29 @@ pub async fn run(args: &MatrixArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints what the folder says.
+/// Says what the folder holds: as a page, with its summary on standard output, or as markdown.
 ///
 /// # Errors
-/// When it is no folder of a matrix, or a file in it is not what a matrix writes.
-pub fn report(path: &Path) -> anyhow::Result<()> {
-    let folder = Folder::open(path)?;
+/// When it is no folder of a matrix, a file in it is not what a matrix writes, or the page cannot be written.
+pub fn report(args: &ReportArgs) -> anyhow::Result<()> {
+    let folder = Folder::open(&args.folder)?;
     let documents = folder.documents()?;
-    print!("{}", markdown(&Digest::of(folder.environment(), documents.values())));
+    anyhow::ensure!(
+        !documents.is_empty(),
+        "{} holds no run yet: run `obit-lab matrix --out` with it",
+        args.folder.display()
+    );
+    let digest = Digest::of(folder.environment(), documents.values());
+    if args.markdown {
+        print!("{}", markdown(&digest));
+        return Ok(());
+    }
+    let path = args.html.clone().unwrap_or_else(|| args.folder.join("report.html"));
+    std::fs::write(&path, page(&digest)?).with_context(|| path.display().to_string())?;
+    for sentence in summary(&digest) {
+        println!("{sentence}");
+    }
+    eprintln!("the page is {}", path.display());
     Ok(())
 }
 
