@@ -196,9 +196,9 @@ pub struct LabArgs {
     /// Calls each caller makes; as many as the scenario takes its time for unless given, 300 in most.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub requests: Option<u64>,
-    /// When a client whose calls hang is stopped, seconds after its start.
-    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
-    pub seconds: u64,
+    /// When a client whose calls hang is stopped, seconds after its start; as the scenario says unless given, 60 in most.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub seconds: Option<u64>,
     /// Chooses the victims; another one each time unless given.
     #[arg(long)]
     pub seed: Option<u64>,
@@ -278,12 +278,13 @@ impl LabArgs {
     /// When this program's own path is unknown.
     pub fn settings(&self, scenarios: &[&Scenario], seed: u64) -> anyhow::Result<Settings> {
         let requests = scenarios.iter().map(|scenario| scenario.requests).max();
+        let seconds = scenarios.iter().map(|scenario| scenario.seconds).max();
         Ok(Settings {
             concurrency: self.concurrency,
             requests: self.requests.or(requests).unwrap_or_default(),
             seed: self.seed.unwrap_or(seed),
             idempotent: !self.not_idempotent,
-            bound: Duration::from_secs(self.seconds),
+            bound: Duration::from_secs(self.seconds.or(seconds).unwrap_or_default()),
             monitor: self.monitor.clone().map_or_else(|| beside_this_binary("obit"), Ok)?,
         })
     }

@@ -2,20 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{Cell, Digest, Figures};
-use crate::bench::Spread;
-
-pub(super) const HEAD: [&str; 9] = [
-    "client",
-    "time, × own steady",
-    "failed",
-    "over 1 s",
-    "p99.9, ms",
-    "slowest, ms",
-    "last failure, ms",
-    "harmed until, ms",
-    "spread",
-];
+use super::Digest;
+use super::table::{Line, Table};
 
 /// A table a scenario: the median, and the range where trials differ.
 #[must_use]
@@ -23,9 +11,11 @@ pub fn markdown(digest: &Digest) -> String {
     let mut text = circumstances(digest);
     for row in &digest.rows {
         let _ = write!(text, "\n### `{}`\n\n{}.\n\n", plain(&row.scenario), plain(&row.summary));
-        let _ = writeln!(text, "| {} |\n|{}", HEAD.join(" | "), "---|".repeat(HEAD.len()));
-        for cell in &row.cells {
-            let _ = writeln!(text, "{}", line(cell));
+        let table = Table::of(row);
+        let columns = table.head.len();
+        let _ = writeln!(text, "| {} |\n|{}", table.head.join(" | "), "---|".repeat(columns));
+        for it in &table.lines {
+            let _ = writeln!(text, "{}", line(it, columns));
         }
     }
     text
@@ -37,14 +27,17 @@ fn circumstances(digest: &Digest) -> String {
     let (machine, flags) = (&environment.machine, &environment.flags);
     let cpu = machine.cpu.as_deref().unwrap_or("processors of unknown kind");
     let mut text = format!(
-        "{}; {} × {}, Linux {}; obit {}; {} callers; {} trials, median (range).\n",
+        "{}; {} × {}, Linux {}; obit {}; {} callers; {}.\n",
         plain(&environment.date),
         machine.cpus,
         plain(cpu),
         plain(&machine.kernel),
         plain(&environment.versions.obit),
         flags.concurrency,
-        flags.trials,
+        match flags.trials {
+            1 => "1 trial".to_owned(),
+            trials => format!("{trials} trials, median (range)"),
+        },
     );
     if flags.quick {
         text += "\nA quick run: it shows that everything works, and its figures say little.\n";
@@ -61,37 +54,11 @@ fn circumstances(digest: &Digest) -> String {
     text
 }
 
-fn line(cell: &Cell) -> String {
-    let name = plain(&cell.client);
-    let Some(figures) = &cell.figures else {
-        let why = cell.unusable.first().map_or("not run", String::as_str);
-        return format!("| {name} | {} |{}", plain(why), " |".repeat(HEAD.len() - 2));
-    };
-    format!("| {name} | {} |", cells(figures).join(" | "))
-}
-
-pub(super) fn cells(figures: &Figures) -> [String; HEAD.len() - 1] {
-    let known = |spread: Option<Spread>, digits| spread.map_or_else(|| "–".to_owned(), |spread| range(spread, digits));
-    let at_least = if figures.stopped > 0 { "≥ " } else { "" };
-    [
-        format!("{at_least}{}", known(figures.ratio, 2)),
-        range(figures.failed, 0),
-        range(figures.slow, 0),
-        known(figures.p999_ms, 0),
-        known(figures.max_ms, 0),
-        known(figures.last_failure_ms, 0),
-        known(figures.harmed_until_ms, 0),
-        known(figures.spread, 2),
-    ]
-}
-
-/// The median; and the range, where it is one at so many digits.
-fn range(spread: Spread, digits: usize) -> String {
-    let [median, min, max] = [spread.median, spread.min, spread.max].map(|it| format!("{it:.digits$}"));
-    if min == max {
-        median
-    } else {
-        format!("{median} ({min}–{max})")
+fn line(line: &Line, columns: usize) -> String {
+    let name = plain(&line.client);
+    match &line.cells {
+        Ok(cells) => format!("| {name} | {} |", cells.join(" | ")),
+        Err(why) => format!("| {name} | {} |{}", plain(why), " |".repeat(columns.saturating_sub(2))),
     }
 }
 
@@ -117,14 +84,20 @@ mod tests {
         assert!(text.contains("| tonic | ≥ 1.50 | 252 (251–252) |"), "{text}");
         assert!(text.contains("| gone | there is no go |"), "{text}");
         let bars = |line: &str| line.matches('|').count() - line.matches("\\|").count();
-        let tables: Vec<_> = text.lines().filter(|line| line.starts_with('|')).map(bars).collect();
-        assert!(tables.iter().all(|count| *count == HEAD.len() + 1), "{text}");
+        for scenario in text.split("###") {
+            let table: Vec<_> = scenario
+                .lines()
+                .filter(|line| line.starts_with('|'))
+                .map(bars)
+                .collect();
+            assert!(table.windows(2).all(|pair| pair[0] == pair[1]), "{text}");
+        }
     }
 
     #[test]
     fn what_somebody_says_stays_in_its_cell() {
         let mut environment = environment();
-        environment.flags.clients[2].name = "a|b`<img>\n# x".to_owned();
+        environment.flags.scenarios[1].clients[2] = "a|b`<img>\n# x".to_owned();
         let text = markdown(&Digest::of(&environment, &documents()));
         assert!(text.contains("| a\\|b'&lt;img># x | not run |"), "{text}");
     }

@@ -4,12 +4,15 @@ mod chart;
 mod markdown;
 mod page;
 mod summary;
+mod table;
 
 use std::collections::BTreeMap;
 
 use crate::bench::Spread;
 use crate::matrix::STEADY;
-use crate::record::{Course, Document, Environment, Measured};
+use crate::record::{Document, Environment, Measured};
+use crate::report::Compared;
+use crate::run::Recovery;
 
 pub use markdown::markdown;
 pub use page::page;
@@ -31,7 +34,7 @@ pub struct Row {
     pub scenario: String,
     /// What happens.
     pub summary: String,
-    /// One a client.
+    /// One for each client that is measured in it.
     pub cells: Vec<Cell>,
 }
 
@@ -53,8 +56,8 @@ pub struct Cell {
 pub struct Typical {
     /// Which.
     pub trial: u32,
-    /// How it went.
-    pub course: Course,
+    /// What was measured, beside the client's own steady run of as many calls.
+    pub run: Compared,
 }
 
 /// The figures of a cell. Times are milliseconds.
@@ -82,6 +85,10 @@ pub struct Figures {
     pub spread: Option<Spread>,
     /// Pods taken for dead that were there, of clients that tell.
     pub wrongly_evicted: Option<Spread>,
+    /// To the first answer of a pod that is back, the longest of a trial; of the trials in which all gave one.
+    pub first_answer_ms: Option<Spread>,
+    /// In how many trials a pod that was back gave none.
+    pub unanswered: usize,
     /// To the fair share of a pod that is back, the longest of a trial; of the trials in which all came to it.
     pub fair_share_ms: Option<Spread>,
     /// In how many trials a pod did not come to it.
@@ -100,10 +107,10 @@ impl Digest {
         let rows = flags.scenarios.iter().map(|scenario| Row {
             scenario: scenario.name.clone(),
             summary: scenario.summary.clone(),
-            cells: flags
+            cells: scenario
                 .clients
                 .iter()
-                .map(|client| cell(&client.name, &scenario.name, &documents, &steady))
+                .map(|client| cell(client, &scenario.name, &documents, &steady))
                 .collect(),
         });
         Self {
@@ -150,7 +157,7 @@ fn cell(client: &str, scenario: &str, documents: &[&Document], steady: &Steady<'
     let (mut usable, mut unusable) = (Vec::new(), Vec::new());
     for document in ours {
         match (document.unusable(), document.measured()) {
-            (None, Some(measured)) => usable.push((document.trial, measured)),
+            (None, Some(measured)) => usable.push((*document, measured)),
             (why, _) => unusable.extend(why.map(str::to_owned)),
         }
     }
@@ -160,27 +167,41 @@ fn cell(client: &str, scenario: &str, documents: &[&Document], steady: &Steady<'
         client: client.to_owned(),
         figures: figures(client, &usable, steady),
         unusable,
-        typical: typical(&usable),
+        typical: typical(&usable, steady),
     }
 }
 
-fn typical(runs: &[(u32, &Measured)]) -> Option<Typical> {
+fn typical(runs: &[(&Document, &Measured)], steady: &Steady<'_>) -> Option<Typical> {
     let mut runs = runs.to_vec();
     runs.sort_by_key(|(_, run)| run.elapsed_ns);
-    let (trial, run) = runs.get(runs.len().checked_sub(1)? / 2)?;
+    let (document, run) = runs.get(runs.len().checked_sub(1)? / 2)?;
+    let own = steady.get(&(document.client.as_str(), document.trial));
     Some(Typical {
-        trial: *trial,
-        course: run.course.clone(),
+        trial: document.trial,
+        run: Compared {
+            run: document.run()?,
+            steady_ns: own.map(|of_a_call| as_long(*of_a_call, run.asked)),
+        },
     })
 }
 
-fn figures(client: &str, runs: &[(u32, &Measured)], steady: &Steady<'_>) -> Option<Figures> {
+/// So many calls of this time each.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "times of runs are positive and below 2^53 ns"
+)]
+fn as_long(of_a_call: f64, calls: u64) -> u64 {
+    (of_a_call * calls as f64) as u64
+}
+
+fn figures(client: &str, runs: &[(&Document, &Measured)], steady: &Steady<'_>) -> Option<Figures> {
     let of = |figure: fn(&Measured) -> Option<f64>| Spread::of(runs.iter().filter_map(|(_, run)| figure(run)));
-    let ratios = runs.iter().filter_map(|(trial, run)| {
-        let own = steady.get(&(client, *trial))?;
+    let ratios = runs.iter().filter_map(|(document, run)| {
+        let own = steady.get(&(client, document.trial))?;
         Some(of_a_call(run)? / own)
     });
-    let recovered = |run: &Measured| run.recoveries.iter().all(|it| it.fair_share_ns.is_some());
     Some(Figures {
         trials: runs.len(),
         stopped: runs.iter().filter(|(_, run)| run.stopped).count(),
@@ -193,13 +214,29 @@ fn figures(client: &str, runs: &[(u32, &Measured)], steady: &Steady<'_>) -> Opti
         harmed_until_ms: of(|run| run.course.harm.map(|harm| ms(harm.last_ns))),
         spread: of(|run| run.course.spread),
         wrongly_evicted: of(|run| run.wrongly_evicted.map(count)),
-        fair_share_ms: of(|run| {
-            let all: Option<Vec<_>> = run.recoveries.iter().map(|it| it.fair_share_ns).collect();
-            all?.into_iter().max().map(ms)
-        }),
-        unrecovered: runs.iter().filter(|(_, run)| !recovered(run)).count(),
+        first_answer_ms: of(|run| longest(run, |it| it.first_answer_ns)),
+        unanswered: runs
+            .iter()
+            .filter(|(_, run)| ever_without(run, |it| it.first_answer_ns))
+            .count(),
+        fair_share_ms: of(|run| longest(run, |it| it.fair_share_ns)),
+        unrecovered: runs
+            .iter()
+            .filter(|(_, run)| ever_without(run, |it| it.fair_share_ns))
+            .count(),
         processed_twice: of(|run| Some(count(run.processed_twice)))?,
     })
+}
+
+/// The longest of a run's recoveries, if all of them came to it.
+fn longest(run: &Measured, took_ns: fn(&Recovery) -> Option<u64>) -> Option<f64> {
+    let all: Option<Vec<_>> = run.recoveries.iter().map(took_ns).collect();
+    all?.into_iter().max().map(ms)
+}
+
+/// Whether a recovery of the run did not come to it.
+fn ever_without(run: &Measured, took_ns: fn(&Recovery) -> Option<u64>) -> bool {
+    run.recoveries.iter().any(|it| took_ns(it).is_none())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "runs are shorter than 2^53 ns")]
@@ -215,7 +252,7 @@ fn count(calls: u64) -> f64 {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::record::{ClientFlag, FORMAT, Outcome, ScenarioFlag, sample_environment};
+    use crate::record::{ClientFlag, FORMAT, Outcome, ScenarioFlag, Second, sample_environment};
     use crate::report::sample;
 
     pub(crate) fn environment() -> Environment {
@@ -225,6 +262,7 @@ pub(crate) mod tests {
             .map(|name| ScenarioFlag {
                 name: name.to_owned(),
                 summary: format!("{name} happens"),
+                clients: ["obit", "tonic", "gone"].map(str::to_owned).into(),
             })
             .into();
         environment.flags.clients = ["obit", "tonic", "gone"]
@@ -242,6 +280,14 @@ pub(crate) mod tests {
         run.figures.elapsed_ns = elapsed_ms * 1_000_000;
         run.figures.fail = fail;
         run.figures.last_failure_ns = (fail > 0).then_some(1_500_000_000);
+        run.course.seconds = vec![Second {
+            at_s: 0,
+            answered: 3,
+            failed: 0,
+            p50_ns: 1,
+            p99_ns: 2,
+            max_ns: 3,
+        }];
         Document {
             format: FORMAT,
             scenario: scenario.to_owned(),

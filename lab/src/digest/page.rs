@@ -3,8 +3,9 @@
 use askama::Template;
 
 use super::chart::{Chart, HEIGHT, WIDTH};
-use super::markdown::{HEAD, cells};
+use super::table::{Line, Table};
 use super::{Cell, Digest, summary};
+use crate::report::table;
 
 /// The page.
 #[derive(Template)]
@@ -12,36 +13,30 @@ use super::{Cell, Digest, summary};
 struct Page<'a> {
     digest: &'a Digest,
     summary: Vec<String>,
-    head: [&'static str; HEAD.len()],
-    sections: Vec<Section<'a>>,
+    sections: Vec<Section>,
     width: f64,
     height: f64,
 }
 
 /// A scenario.
-struct Section<'a> {
+struct Section {
     name: String,
     summary: String,
-    lines: Vec<Line>,
-    pictures: Vec<Picture<'a>>,
-}
-
-/// A client's row.
-struct Line {
-    client: String,
-    /// Its figures, or why there are none.
-    cells: Result<Vec<String>, String>,
+    table: Table,
+    pictures: Vec<Picture>,
 }
 
 /// A client's picture.
-struct Picture<'a> {
-    client: &'a str,
+struct Picture {
+    client: String,
     trial: u32,
     chart: Chart,
     /// Of its title and of its description.
     id: String,
     /// What it shows, in words.
     described: String,
+    /// The run in the article's form.
+    form: String,
 }
 
 /// The page as HTML, which is well-formed XML as well.
@@ -52,7 +47,7 @@ pub fn page(digest: &Digest) -> Result<String, askama::Error> {
     let sections = digest.rows.iter().enumerate().map(|(row, it)| Section {
         name: clean(&it.scenario),
         summary: clean(&it.summary),
-        lines: it.cells.iter().map(line).collect(),
+        table: cleaned(Table::of(it)),
         pictures: it
             .cells
             .iter()
@@ -63,7 +58,6 @@ pub fn page(digest: &Digest) -> Result<String, askama::Error> {
     Page {
         digest,
         summary: summary(digest).iter().map(|it| clean(it)).collect(),
-        head: HEAD,
         sections: sections.collect(),
         width: WIDTH,
         height: HEIGHT,
@@ -71,31 +65,32 @@ pub fn page(digest: &Digest) -> Result<String, askama::Error> {
     .render()
 }
 
-fn line(cell: &Cell) -> Line {
-    let none = || {
-        cell.unusable
-            .first()
-            .map_or_else(|| "not run".to_owned(), |why| clean(why))
+fn cleaned(table: Table) -> Table {
+    let line = |it: Line| Line {
+        client: clean(&it.client),
+        cells: it.cells.map_err(|why| clean(&why)),
     };
-    Line {
-        client: clean(&cell.client),
-        cells: cell
-            .figures
-            .as_ref()
-            .map(|figures| cells(figures).to_vec())
-            .ok_or_else(none),
+    Table {
+        lines: table.lines.into_iter().map(line).collect(),
+        ..table
     }
 }
 
-fn picture<'a>(cell: &'a Cell, id: &str) -> Option<Picture<'a>> {
+fn picture(cell: &Cell, id: &str) -> Option<Picture> {
     let typical = cell.typical.as_ref()?;
-    let mut chart = Chart::of(&typical.course)?;
+    let mut chart = Chart::of(&typical.run.run.course)?;
     for phase in &mut chart.phases {
         phase.name = clean(&phase.name);
     }
-    let all = |of: fn(&crate::record::Second) -> u64| typical.course.seconds.iter().map(of).sum::<u64>();
+    let seconds = &typical.run.run.course.seconds;
+    let all = |of: fn(&crate::record::Second) -> u64| seconds.iter().map(of).sum::<u64>();
     Some(Picture {
-        client: &cell.client,
+        client: clean(&cell.client),
+        form: table(std::slice::from_ref(&typical.run))
+            .lines()
+            .map(clean)
+            .collect::<Vec<_>>()
+            .join("\n"),
         trial: typical.trial,
         chart,
         id: id.to_owned(),
@@ -103,8 +98,8 @@ fn picture<'a>(cell: &'a Cell, id: &str) -> Option<Picture<'a>> {
             "{} calls answered and {} failed in {} seconds; the slowest took {} ms",
             all(|it| it.answered),
             all(|it| it.failed),
-            typical.course.seconds.last().map_or(0, |it| it.at_s + 1),
-            typical.course.seconds.iter().map(|it| it.max_ns).max().unwrap_or(0) / 1_000_000,
+            seconds.last().map_or(0, |it| it.at_s + 1),
+            seconds.iter().map(|it| it.max_ns).max().unwrap_or(0) / 1_000_000,
         ),
     })
 }
@@ -156,6 +151,7 @@ mod tests {
             "there is no go",
             "252 (251–252)",
             "Linux 6.18.0",
+            "Load Balance",
         ] {
             assert!(text.contains(word), "{word} in {text}");
         }
@@ -165,7 +161,7 @@ mod tests {
     fn what_somebody_says_is_text() {
         let mut environment = environment();
         let hostile = "<script>alert(1)</script>\u{202e}\u{0}\"'&amp;";
-        environment.flags.clients[2].name = hostile.to_owned();
+        environment.flags.scenarios[1].clients[2] = hostile.to_owned();
         environment.flags.scenarios[1].summary = hostile.to_owned();
         environment
             .versions

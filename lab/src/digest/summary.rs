@@ -54,7 +54,15 @@ fn told(figures: &Figures) -> String {
         0.0 => String::new(),
         slow => format!(", {slow:.0} over 1 s"),
     };
-    format!("{:.0} failed{slow}{ratio}", figures.failed.median)
+    let without = match figures.unrecovered {
+        0 => String::new(),
+        _ if figures.unrecovered == figures.trials => ", a pod that is back never gets its share".to_owned(),
+        trials => format!(
+            ", a pod that is back does not get its share in {trials} of {} trials",
+            figures.trials
+        ),
+    };
+    format!("{:.0} failed{slow}{ratio}{without}", figures.failed.median)
 }
 
 /// How a peer stands beside obit.
@@ -65,11 +73,15 @@ enum Standing {
     Worse,
 }
 
-/// By calls failed, then by slow ones, then by time: what matters more decides.
+/// By calls failed, then by slow ones, then by pods that never get their share again, then by time: what matters more decides.
 fn standing(peer: &Figures, ours: &Figures) -> Standing {
     for (peer, ours) in [
         (peer.failed.median, ours.failed.median),
         (peer.slow.median, ours.slow.median),
+        (
+            share(peer.unrecovered, peer.trials),
+            share(ours.unrecovered, ours.trials),
+        ),
     ] {
         match peer.total_cmp(&ours) {
             std::cmp::Ordering::Less => return Standing::Better,
@@ -82,6 +94,11 @@ fn standing(peer: &Figures, ours: &Figures) -> Standing {
         (Some(peer), Some(ours)) if peer.median > ours.median * ALIKE => Standing::Worse,
         _ => Standing::Alike,
     }
+}
+
+/// 1 if it is so in most trials.
+fn share(some: usize, trials: usize) -> f64 {
+    f64::from(u8::from(2 * some > trials))
 }
 
 #[cfg(test)]

@@ -7,26 +7,28 @@ use crate::child::beside_this_binary;
 use crate::client::Client;
 use crate::record::{ClientFlag, Flags, ScenarioFlag};
 use crate::run::Settings;
-use crate::scenario::{self, PODS, Scenario, builtin, builtins};
+use crate::scenario::{self, PODS, Scenario, With, builtin, builtins};
+use crate::workload::ClientKind;
 
 /// The article's load.
 const FULL: Load = Load {
     trials: 5,
     concurrency: 500,
-    seconds: 60,
+    seconds: None,
 };
 
 /// A load that shows in a few minutes that everything works.
 const QUICK: Load = Load {
     trials: 1,
     concurrency: 50,
-    seconds: 8,
+    seconds: Some(12),
 };
 
 struct Load {
     trials: u32,
     concurrency: u64,
-    seconds: u64,
+    /// As each scenario says unless given.
+    seconds: Option<u64>,
 }
 
 /// How a matrix is run.
@@ -44,9 +46,13 @@ pub struct MatrixArgs {
     /// A scenario, by name or as a TOML file; repeat it for several. Every one that comes with the lab unless given.
     #[arg(long = "scenario", value_name = "NAME", value_parser = named)]
     pub scenarios: Vec<Scenario>,
-    /// A client to measure; repeat it for several. Every one that has a name unless given.
+    /// A client to measure in every scenario; repeat it for several. Unless given, obit in every scenario, and in each those that its file
+    /// names; with --quick only those that need no other toolchain.
     #[arg(long = "client", value_name = "NAME", value_parser = Client::named)]
     pub clients: Vec<Client>,
+    /// Every client in every scenario, which takes hours.
+    #[arg(long)]
+    pub all: bool,
     /// A client of your own, a command line that keeps the contract of docs/lab.md; repeat it for several.
     #[arg(long = "exec", value_name = "COMMAND")]
     pub commands: Vec<String>,
@@ -59,7 +65,7 @@ pub struct MatrixArgs {
     /// Calls each caller makes; as many as each scenario takes its time for unless given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub requests: Option<u64>,
-    /// When a client whose calls hang is stopped, seconds after its start; 60, or 8 with --quick, unless given.
+    /// When a client whose calls hang is stopped, seconds after its start; as each scenario says, or 12 with --quick, unless given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub seconds: Option<u64>,
     /// Chooses the victims; that of the folder, or another one each time, unless given.
@@ -115,7 +121,11 @@ impl MatrixArgs {
     #[must_use]
     pub fn clients(&self) -> Vec<Client> {
         let everyone = self.clients.is_empty() && self.commands.is_empty();
-        let named = if everyone { Client::all() } else { self.clients.clone() };
+        let named = match (everyone, self.quick) {
+            (true, true) => ClientKind::ALL.into_iter().map(Client::from).collect(),
+            (true, false) => Client::all(),
+            (false, _) => self.clients.clone(),
+        };
         let commands = self.commands.iter();
         let own = commands.map(|command| Client::of_command(command, self.with_monitor));
         let mut clients: Vec<Client> = Vec::new();
@@ -134,12 +144,24 @@ impl MatrixArgs {
         clients
     }
 
+    /// The names of those `clients` that are measured in `scenario`: who was named in every one; else obit in every one, and others where
+    /// the scenario says so.
+    fn clients_in(&self, scenario: &Scenario, clients: &[Client]) -> Vec<String> {
+        let named = self.all || !self.clients.is_empty() || !self.commands.is_empty() || !self.scenarios.is_empty();
+        let wanted = |name: &str| match &scenario.with {
+            With::Everyone => true,
+            With::These(names) => name == ClientKind::Obit.name() || names.iter().any(|it| it == name),
+        };
+        let names = clients.iter().map(Client::name);
+        names.filter(|name| named || wanted(name)).map(str::to_owned).collect()
+    }
+
     fn load(&self) -> Load {
         let usual = if self.quick { QUICK } else { FULL };
         Load {
             trials: self.trials.unwrap_or(usual.trials),
             concurrency: self.concurrency.unwrap_or(usual.concurrency),
-            seconds: self.seconds.unwrap_or(usual.seconds),
+            seconds: self.seconds.or(usual.seconds),
         }
     }
 
@@ -147,11 +169,12 @@ impl MatrixArgs {
     #[must_use]
     pub fn flags(&self, seed: u64) -> Flags {
         let load = self.load();
+        let clients = self.clients();
         let scenarios = self.scenarios().into_iter().map(|scenario| ScenarioFlag {
+            clients: self.clients_in(&scenario, &clients),
             name: scenario.name,
             summary: scenario.summary,
         });
-        let clients = self.clients();
         let clients = clients.iter().map(|client| ClientFlag {
             name: client.name().to_owned(),
             command: client.command().map(str::to_owned),
@@ -182,7 +205,7 @@ impl MatrixArgs {
             requests: self.requests.unwrap_or(scenario.requests),
             seed,
             idempotent: !self.not_idempotent,
-            bound: Duration::from_secs(load.seconds),
+            bound: Duration::from_secs(load.seconds.unwrap_or(scenario.seconds)),
             monitor: self.monitor.clone().map_or_else(|| beside_this_binary("obit"), Ok)?,
         })
     }
@@ -211,13 +234,29 @@ mod tests {
         let flags = args.flags(3);
         assert_eq!(
             (flags.trials, flags.concurrency, flags.requests, flags.seconds),
-            (5, 500, None, 60)
+            (5, 500, None, None)
         );
         assert_eq!(flags.scenarios.len(), builtins().len());
         assert_eq!(flags.clients.len(), Client::all().len());
         assert_eq!((flags.seed, flags.quick, flags.idempotent), (3, false, true));
         let quick = parsed(&["--quick", "--trials", "2"]).unwrap().flags(3);
         assert_eq!((quick.trials, quick.concurrency, quick.quick), (2, 50, true));
+        assert_eq!(quick.clients.len(), ClientKind::ALL.len());
+    }
+
+    #[test]
+    fn obit_is_measured_in_every_scenario_and_others_where_it_says_so_or_they_are_named() {
+        let of = |arguments: &[&str], scenario: &str| {
+            let flags = parsed(arguments).unwrap().flags(3);
+            let found = flags.scenarios.into_iter().find(|it| it.name == scenario);
+            found.unwrap().clients
+        };
+        assert_eq!(of(&[], "kill").len(), Client::all().len());
+        assert_eq!(of(&[], "partition"), ["obit"]);
+        assert!(of(&[], "slow").contains(&"grpc-go-least-request".to_owned()));
+        assert_eq!(of(&["--all"], "partition").len(), Client::all().len());
+        assert_eq!(of(&["--client", "tonic"], "partition"), ["tonic"]);
+        assert_eq!(of(&["--scenario", "partition"], "partition").len(), Client::all().len());
     }
 
     #[test]

@@ -220,10 +220,10 @@ mod tests {
         let fault = Outcome::Fault("it lied".to_owned());
         let before = [document(&steps[0], fault.clone())];
         assert_eq!(hopeless(&steps[1], before.iter()), Some(fault));
-        assert_eq!(steps[3].client, "tonic");
-        assert_eq!(hopeless(&steps[3], before.iter()), None);
-        assert_eq!((steps[7].client.as_str(), steps[7].trial), ("obit", 2));
-        assert_eq!(hopeless(&steps[7], before.iter()), None);
+        assert_eq!(steps[2].client, "tonic");
+        assert_eq!(hopeless(&steps[2], before.iter()), None);
+        assert_eq!((steps[5].client.as_str(), steps[5].trial), ("obit", 2));
+        assert_eq!(hopeless(&steps[5], before.iter()), None);
         let refused = [document(&steps[0], Outcome::Refused("late".to_owned()))];
         assert_eq!(hopeless(&steps[1], refused.iter()), None);
     }

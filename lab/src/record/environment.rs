@@ -61,8 +61,8 @@ pub struct Flags {
     pub concurrency: u64,
     /// Calls each caller makes; `null`: as many as each scenario takes its time for.
     pub requests: Option<u64>,
-    /// When a client whose calls hang is stopped, seconds.
-    pub seconds: u64,
+    /// When a client whose calls hang is stopped, seconds; `null`: as each scenario says.
+    pub seconds: Option<u64>,
     /// Whether calls are marked as idempotent.
     pub idempotent: bool,
 }
@@ -74,6 +74,8 @@ pub struct ScenarioFlag {
     pub name: String,
     /// What happens.
     pub summary: String,
+    /// The clients that are measured in it.
+    pub clients: Vec<String>,
 }
 
 /// A client of the matrix.
@@ -138,6 +140,7 @@ pub(crate) fn sample_environment() -> Environment {
                 .map(|(name, summary)| ScenarioFlag {
                     name: name.to_owned(),
                     summary: summary.to_owned(),
+                    clients: vec!["obit".to_owned(), "tonic".to_owned()],
                 })
                 .into(),
             clients: ["obit", "tonic"]
@@ -150,7 +153,7 @@ pub(crate) fn sample_environment() -> Environment {
             pods: 5,
             concurrency: 500,
             requests: None,
-            seconds: 60,
+            seconds: None,
             idempotent: true,
         },
     }

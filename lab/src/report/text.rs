@@ -42,7 +42,8 @@ pub fn table(runs: &[Compared]) -> String {
         (hung, false) => hung.to_string(),
     });
     row("  never called", &|c| {
-        (c.run.asked - c.run.figures.success - c.run.figures.fail).to_string()
+        let called = c.run.figures.success.saturating_add(c.run.figures.fail);
+        c.run.asked.saturating_sub(called).to_string()
     });
     let pods: BTreeSet<_> = runs.iter().flat_map(|c| c.run.figures.load_balance.keys()).collect();
     row("Load Balance", &|_| String::new());

@@ -5,13 +5,17 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Action, Event, Scenario, Target};
+use super::{Action, Event, Scenario, Target, With};
+use crate::client::Client;
 
 /// Pods of every run, as in the article.
 pub const PODS: usize = 5;
 
 /// Calls of each caller, as in the article.
 const REQUESTS: u64 = 300;
+
+/// Longer than a dial of Go's or the article's waits.
+const SECONDS: u64 = 60;
 
 /// Pods that may join.
 const SPARES_MAX: usize = 100;
@@ -42,6 +46,12 @@ pub enum Fault {
     /// There is no room for so many.
     #[error("`spares` is at most {SPARES_MAX}")]
     Spares,
+    /// Nobody waits that long, or not at all.
+    #[error("`seconds` is 1 to 3600")]
+    Seconds,
+    /// It names a client that there is not.
+    #[error("`with`: {0}")]
+    With(String),
     /// Something is missing, or nothing this action knows.
     #[error("event {number} (`{action}`): {fault}")]
     Event {
@@ -54,6 +64,38 @@ pub enum Fault {
     },
 }
 
+/// `"everyone"` or names.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "`with` is \"everyone\" or a list of clients' names")]
+enum WithText {
+    Everyone(Everyone),
+    These(Vec<String>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Everyone {
+    Everyone,
+}
+
+impl Default for WithText {
+    fn default() -> Self {
+        Self::These(Vec::new())
+    }
+}
+
+impl WithText {
+    fn clients(self) -> Result<With, Fault> {
+        match self {
+            Self::Everyone(Everyone::Everyone) => Ok(With::Everyone),
+            Self::These(names) => match names.iter().find_map(|name| Client::named(name).err()) {
+                None => Ok(With::These(names)),
+                Some(fault) => Err(Fault::With(fault)),
+            },
+        }
+    }
+}
+
 /// As it stands in the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,6 +106,9 @@ struct Text {
     #[serde(default)]
     neighbour: bool,
     requests: Option<u64>,
+    seconds: Option<u64>,
+    #[serde(default)]
+    with: WithText,
     #[serde(default, rename = "event")]
     events: Vec<EventText>,
 }
@@ -211,6 +256,9 @@ impl Scenario {
         if text.spares > SPARES_MAX {
             return Err(Fault::Spares);
         }
+        if text.seconds.is_some_and(|it| !(1..=3_600).contains(&it)) {
+            return Err(Fault::Seconds);
+        }
         let mut events = Vec::new();
         for (event, number) in text.events.iter().zip(1..) {
             let fault = |fault| Fault::Event {
@@ -247,6 +295,8 @@ impl Scenario {
             spares: text.spares,
             neighbour: text.neighbour,
             requests: text.requests.unwrap_or(REQUESTS),
+            seconds: text.seconds.unwrap_or(SECONDS),
+            with: text.with.clients()?,
             events,
         })
     }
@@ -306,6 +356,9 @@ mod tests {
         }
         assert!(fault(&event("action = \"kill\"\non = \"clint\"")).contains("line 6"));
         assert!(fault("summary = \"x\"\nspares = 101\n").contains("at most 100"));
+        assert!(fault("summary = \"x\"\nseconds = 0\n").contains("1 to 3600"));
+        assert!(fault("summary = \"x\"\nwith = [\"tonic\", \"toni\"]\n").contains("`with`: the clients are obit"));
+        assert!(fault("summary = \"x\"\nwith = \"all\"\n").contains("`with` is \"everyone\" or a list"));
     }
 
     #[test]

@@ -104,6 +104,15 @@ impl fmt::Display for Event {
     }
 }
 
+/// Whom a matrix measures in a scenario beside obit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum With {
+    /// Every client that has a name.
+    Everyone,
+    /// The clients of these names.
+    These(Vec<String>),
+}
+
 /// A scenario: a name and a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scenario {
@@ -117,6 +126,10 @@ pub struct Scenario {
     pub neighbour: bool,
     /// Calls each caller makes unless told otherwise: the script takes its time.
     pub requests: u64,
+    /// When a client whose calls hang is stopped unless told otherwise, seconds after the start.
+    pub seconds: u64,
+    /// Whom a matrix measures in it beside obit, unless told otherwise.
+    pub with: With,
     /// In the order of time; empty if nothing happens.
     pub events: Vec<Event>,
 }
