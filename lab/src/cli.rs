@@ -178,7 +178,8 @@ pub struct RunArgs {
 /// What is the same for every scenario.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LabArgs {
-    /// A client to measure; repeat it for several. Those that need no other toolchain unless given: obit, obit-dns, obit-blind, tonic.
+    /// A client to measure; repeat it for several. Those that need no other toolchain unless given: obit, obit-least-request,
+    /// obit-dns, obit-blind, tonic.
     #[arg(long = "client", value_name = "NAME", value_parser = Client::named)]
     pub clients: Vec<Client>,
     /// A client of your own, a command line that keeps the contract of docs/lab.md; repeat it for several.
@@ -331,7 +332,7 @@ mod tests {
     fn a_wrong_client_is_named_with_the_right_ones() {
         let error = parsed(&["kill", "--client", "grpc"]).unwrap_err();
         assert!(
-            error.contains("'grpc'") && error.contains("obit, obit-dns, obit-blind, tonic"),
+            error.contains("'grpc'") && error.contains("obit, obit-least-request, obit-dns, obit-blind, tonic"),
             "{error}"
         );
     }

@@ -162,7 +162,10 @@ mod tests {
             assert_eq!(Client::named(client.name()), Ok(client.clone()));
         }
         let told = Client::named("grpc").unwrap_err();
-        assert!(told.contains("obit, obit-dns, obit-blind, tonic, grpc-go,"), "{told}");
+        assert!(
+            told.contains("obit, obit-least-request, obit-dns, obit-blind, tonic, grpc-go,"),
+            "{told}"
+        );
     }
 
     #[test]

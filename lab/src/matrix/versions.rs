@@ -23,12 +23,10 @@ pub(super) async fn versions(clients: &[Client]) -> Versions {
     };
     for client in clients {
         let version = match client.program() {
-            Program::BuiltIn(ClientKind::Obit | ClientKind::ObitDns | ClientKind::ObitBlind) => {
-                Some(format!("obit {}", versions.obit))
-            }
             Program::BuiltIn(ClientKind::Tonic | ClientKind::Proxied) => {
                 Some(format!("tonic {}", env!("OBIT_LAB_TONIC")))
             }
+            Program::BuiltIn(_) => Some(format!("obit {}", versions.obit)),
             Program::Sidecar(setup) => match setup.proxy().program() {
                 Ok(Some(program)) => told(&program.display().to_string()).await,
                 _ => None,

@@ -6,6 +6,7 @@ mod proxied;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ::obit::policy::LeastRequest;
 use anyhow::Context as _;
 use tonic::transport::{Channel, Endpoint};
 
@@ -21,7 +22,9 @@ use crate::pod::proto::demo_client::DemoClient;
 pub enum ClientKind {
     /// obit's whole client, with a monitor on its node, told by Kubernetes which pods there are.
     Obit,
-    /// The same client with a monitor, told by DNS.
+    /// The same with a policy that looks at how busy endpoints are, `obit::policy::LeastRequest`.
+    ObitLeastRequest,
+    /// The whole client with a monitor, told by DNS.
     ObitDns,
     /// The same client without a monitor, told by DNS.
     ObitBlind,
@@ -33,13 +36,20 @@ pub enum ClientKind {
 
 impl ClientKind {
     /// Every client that needs nothing beside it.
-    pub const ALL: [Self; 4] = [Self::Obit, Self::ObitDns, Self::ObitBlind, Self::Tonic];
+    pub const ALL: [Self; 5] = [
+        Self::Obit,
+        Self::ObitLeastRequest,
+        Self::ObitDns,
+        Self::ObitBlind,
+        Self::Tonic,
+    ];
 
     /// What it is called on the command line and in reports.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Obit => "obit",
+            Self::ObitLeastRequest => "obit-least-request",
             Self::ObitDns => "obit-dns",
             Self::ObitBlind => "obit-blind",
             Self::Tonic => "tonic",
@@ -50,7 +60,7 @@ impl ClientKind {
     /// Whether it listens to a monitor.
     #[must_use]
     pub fn needs_monitor(self) -> bool {
-        matches!(self, Self::Obit | Self::ObitDns)
+        matches!(self, Self::Obit | Self::ObitLeastRequest | Self::ObitDns)
     }
 }
 
@@ -73,11 +83,14 @@ pub(super) async fn drive(client: ClientKind, told: &Environment) -> anyhow::Res
             let done = drive_transport(proxied::channel(WARM_UP_PATIENCE).await?, told).await?;
             Ok((done, Observations::default()))
         }
-        ClientKind::Obit | ClientKind::ObitDns | ClientKind::ObitBlind => {
-            let observed = match client {
-                ClientKind::Obit => obit::Observed::new(told, obit::slices(told)?)?,
-                _ => obit::Observed::new(told, obit::dns(told)?)?,
+        ClientKind::Obit | ClientKind::ObitLeastRequest | ClientKind::ObitDns | ClientKind::ObitBlind => {
+            let builder = obit::builder(told);
+            let builder = match client {
+                ClientKind::Obit => builder.resolver(obit::slices(told)?),
+                ClientKind::ObitLeastRequest => builder.resolver(obit::slices(told)?).policy(LeastRequest::default()),
+                _ => builder.resolver(obit::dns(told)?),
             };
+            let observed = obit::Observed::new(told, builder)?;
             let done = drive_transport(observed.client.clone(), told).await?;
             Ok((done, observed.observations()))
         }

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
-use obit::resolve::{Dns, EndpointSlices, Resolve};
-use obit::{EndpointEvent, Feed, Phase};
+use obit::resolve::{Dns, EndpointSlices};
+use obit::{ClientBuilder, EndpointEvent, Feed, Phase};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -34,15 +34,16 @@ pub(super) fn slices(told: &Environment) -> anyhow::Result<EndpointSlices> {
     Ok(EndpointSlices::new(api::SERVICE, api::NAMESPACE, api::PORT_NAME).client(client))
 }
 
+/// A client of the pods, everything else a default.
+pub(super) fn builder(told: &Environment) -> ClientBuilder {
+    obit::Client::builder(format!("http://{}", told.target))
+}
+
 impl Observed {
-    /// Builds the client: `resolver` tells it which pods there are, and it listens to the monitor whose socket it is given.
-    pub(super) fn new(told: &Environment, resolver: impl Resolve + 'static) -> anyhow::Result<Self> {
+    /// Builds the client, which listens to the monitor whose socket it is given.
+    pub(super) fn new(told: &Environment, builder: ClientBuilder) -> anyhow::Result<Self> {
         let feed = told.monitor.as_ref().map_or_else(Feed::offline, Feed::connect);
-        let client = obit::Client::builder(format!("http://{}", told.target))
-            .feed(feed.clone())
-            .resolver(resolver)
-            .build();
-        let client = client.context("the client")?;
+        let client = builder.feed(feed.clone()).build().context("the client")?;
         let observations = Arc::default();
         tokio::spawn(transitions(client.events(), Arc::clone(&observations)));
         for pod in &told.pods {
