@@ -10,6 +10,7 @@ use futures_util::StreamExt as _;
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, getppid, kill_process, set_parent_process_death_signal, waitid,
 };
+use serde::Serialize;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
@@ -186,6 +187,14 @@ impl LabProcess {
             .write_all(format!("{line}\n").as_bytes())
             .await
             .with_context(|| format!("{} does not listen", self.name))
+    }
+
+    /// Gives it an order.
+    ///
+    /// # Errors
+    /// When it no longer reads.
+    pub async fn order(&mut self, order: &impl Serialize) -> anyhow::Result<()> {
+        self.tell(&serde_json::to_string(order)?).await
     }
 
     /// SIGKILLs it and waits until it is gone.

@@ -14,6 +14,7 @@ pub mod latency;
 pub mod matrix;
 pub mod neighbour;
 pub mod net;
+pub mod order;
 pub mod pod;
 pub mod record;
 pub mod report;

@@ -7,10 +7,10 @@ mod server;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use anyhow::Context as _;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use serde::{Deserialize, Serialize};
 
+use crate::order::Orders;
 use crate::pod::PORT;
 use server::Api;
 
@@ -40,32 +40,13 @@ pub struct ApiArgs {
     pub pods: Vec<Ipv4Addr>,
 }
 
-/// What the server can be told on its standard input, a line each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What the server can be told while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order {
     /// A pod is ready.
     Ready(Ipv4Addr),
     /// A pod was told to end.
     Terminating(Ipv4Addr),
-}
-
-impl Order {
-    /// The line.
-    #[must_use]
-    pub fn line(self) -> String {
-        match self {
-            Self::Ready(pod) => format!("ready {pod}"),
-            Self::Terminating(pod) => format!("terminating {pod}"),
-        }
-    }
-
-    fn read(line: &str) -> Option<Self> {
-        match line.split_once(' ')? {
-            ("ready", pod) => Some(Self::Ready(pod.parse().ok()?)),
-            ("terminating", pod) => Some(Self::Terminating(pod.parse().ok()?)),
-            _ => None,
-        }
-    }
 }
 
 /// Serves until its standard input ends; it is told [`Order`]s there. Prints `ready` once it listens.
@@ -80,9 +61,9 @@ pub fn run(args: &ApiArgs) -> anyhow::Result<()> {
         let api = Api::start_at(args.listen).await;
         api.apply(&slice(&pods));
         println!("ready");
-        let mut orders = BufReader::new(tokio::io::stdin()).lines();
-        while let Some(line) = orders.next_line().await? {
-            match Order::read(&line).with_context(|| format!("told {line:?}"))? {
+        let mut orders = Orders::of_stdin();
+        while let Some(order) = orders.next().await? {
+            match order {
                 Order::Ready(pod) => pods.insert(pod, true),
                 Order::Terminating(pod) => pods.insert(pod, false),
             };
@@ -122,15 +103,6 @@ fn slice(pods: &BTreeMap<Ipv4Addr, bool>) -> EndpointSlice {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn orders_are_read_as_they_were_given() {
-        let pod = Ipv4Addr::new(198, 18, 1, 1);
-        for order in [Order::Ready(pod), Order::Terminating(pod)] {
-            assert_eq!(Order::read(&order.line()), Some(order));
-        }
-        assert_eq!(Order::read("ready"), None);
-    }
 
     #[test]
     fn whoever_was_told_to_end_serves_and_is_not_ready() {

@@ -8,8 +8,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use hickory_server::Server;
 use hickory_server::zone_handler::Catalog;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, UdpSocket};
+
+use crate::order::Orders;
 
 pub use zone::Zone;
 
@@ -39,32 +41,13 @@ pub struct DnsArgs {
     pub pods: Vec<Ipv4Addr>,
 }
 
-/// What the server can be told on its standard input, a line each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What the server can be told while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order {
     /// Name a pod from now on.
     Name(Ipv4Addr),
     /// Name it no longer.
     Forget(Ipv4Addr),
-}
-
-impl Order {
-    /// The line.
-    #[must_use]
-    pub fn line(self) -> String {
-        match self {
-            Self::Name(pod) => format!("name {pod}"),
-            Self::Forget(pod) => format!("forget {pod}"),
-        }
-    }
-
-    fn read(line: &str) -> Option<Self> {
-        match line.split_once(' ')? {
-            ("name", pod) => Some(Self::Name(pod.parse().ok()?)),
-            ("forget", pod) => Some(Self::Forget(pod.parse().ok()?)),
-            _ => None,
-        }
-    }
 }
 
 /// Serves until its standard input ends; it is told [`Order`]s there. Prints `ready` once it listens.
@@ -80,9 +63,9 @@ pub fn run(args: &DnsArgs) -> anyhow::Result<()> {
         let tcp = TcpListener::bind(args.listen).await.context("bind TCP")?;
         let mut server = serve(&zone, udp, tcp);
         println!("ready");
-        let mut commands = BufReader::new(tokio::io::stdin()).lines();
-        while let Some(line) = commands.next_line().await? {
-            match Order::read(&line).with_context(|| format!("told {line:?}"))? {
+        let mut orders = Orders::of_stdin();
+        while let Some(order) = orders.next().await? {
+            match order {
                 Order::Name(pod) => zone.name(pod).await,
                 Order::Forget(pod) => zone.forget(pod).await,
             }
@@ -134,16 +117,6 @@ mod tests {
         assert_eq!(addresses(&ask(address, NAME).await), [(pods[1], TTL_SECONDS)]);
         let other = ask(address, "other.lab.obit.test.").await;
         assert_eq!(other.metadata.response_code, ResponseCode::NXDomain);
-    }
-
-    #[test]
-    fn orders_are_read_as_they_were_given() {
-        let pod = Ipv4Addr::new(198, 18, 1, 1);
-        for order in [Order::Name(pod), Order::Forget(pod)] {
-            assert_eq!(Order::read(&order.line()), Some(order));
-        }
-        assert_eq!(Order::read("name demo"), None);
-        assert_eq!(Order::read("198.18.1.1"), None);
     }
 
     fn addresses(answer: &Message) -> Vec<(Ipv4Addr, u32)> {

@@ -12,11 +12,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use serde::{Deserialize, Serialize};
 use socket2::SockRef;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+
+use crate::order::Orders;
 
 pub use journal::{Journal, Tally, finished, received};
 pub use service::PodService;
@@ -73,32 +75,13 @@ const BACKLOG: u32 = 1_024;
 /// The same while none is accepted: a full queue is two dials.
 const LITTLE_ROOM: i32 = 1;
 
-/// What a pod can be told on its standard input, a line each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a pod can be told while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order {
     /// A call takes so long from now on.
     Think(Duration),
     /// Whether it accepts connections.
     Accept(bool),
-}
-
-impl Order {
-    /// The line.
-    #[must_use]
-    pub fn line(self) -> String {
-        match self {
-            Self::Think(time) => format!("think {}", time.as_millis()),
-            Self::Accept(accept) => format!("accept {accept}"),
-        }
-    }
-
-    fn read(line: &str) -> Option<Self> {
-        match line.split_once(' ')? {
-            ("think", ms) => Some(Self::Think(Duration::from_millis(ms.parse().ok()?))),
-            ("accept", accept) => Some(Self::Accept(accept.parse().ok()?)),
-            _ => None,
-        }
-    }
 }
 
 /// Runs a pod until it is killed, or told by SIGTERM to end: then it listens no more, says goodbye on every connection, and ends
@@ -141,9 +124,9 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Follows orders for as long as there may be any.
 async fn obey(think: watch::Sender<Duration>, accept: watch::Sender<bool>) -> anyhow::Result<()> {
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    while let Some(line) = lines.next_line().await? {
-        match Order::read(&line).with_context(|| format!("told {line:?}"))? {
+    let mut orders = Orders::of_stdin();
+    while let Some(order) = orders.next().await? {
+        match order {
             Order::Think(time) => drop(think.send_replace(time)),
             Order::Accept(accepting) => drop(accept.send_replace(accepting)),
         }
@@ -181,25 +164,6 @@ pub async fn serve(
                 let room = if *accepts.borrow() { i32::try_from(BACKLOG)? } else { LITTLE_ROOM };
                 SockRef::from(&listener).listen(room)?;
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn orders_are_read_as_they_were_given() {
-        for order in [
-            Order::Think(Duration::from_millis(500)),
-            Order::Accept(false),
-            Order::Accept(true),
-        ] {
-            assert_eq!(Order::read(&order.line()), Some(order));
-        }
-        for line in ["", "think", "think soon", "accept 1", "die now"] {
-            assert_eq!(Order::read(line), None, "{line:?}");
         }
     }
 }

@@ -196,8 +196,8 @@ impl Cast {
         self.begin(number)?;
         self.process(number)?.expect("ready").await?;
         let ip = self.ip(number);
-        self.api.tell(&api::Order::Ready(ip).line()).await?;
-        self.dns.tell(&dns::Order::Name(ip).line()).await
+        self.api.order(&api::Order::Ready(ip)).await?;
+        self.dns.order(&dns::Order::Name(ip)).await
     }
 
     fn process(&mut self, number: usize) -> anyhow::Result<&mut LabProcess> {
@@ -240,7 +240,7 @@ impl Cast {
             }
             (Target::Pod(pod), Action::Terminate) => {
                 // As Kubernetes does it: everybody is told at once.
-                self.api.tell(&api::Order::Terminating(self.ip(pod)).line()).await?;
+                self.api.order(&api::Order::Terminating(self.ip(pod))).await?;
                 self.process(pod)?.terminate()?;
                 self.leaving.push(pod);
             }
@@ -251,11 +251,11 @@ impl Cast {
             }
             (Target::Pod(pod), Action::Slow(ms)) => {
                 let order = pod::Order::Think(Duration::from_millis(ms.into()));
-                self.process(pod)?.tell(&order.line()).await?;
+                self.process(pod)?.order(&order).await?;
             }
             (Target::Pod(pod), Action::StopAccepting | Action::Accept) => {
                 let order = pod::Order::Accept(event.action == Action::Accept);
-                self.process(pod)?.tell(&order.line()).await?;
+                self.process(pod)?.order(&order).await?;
             }
             (Target::Monitor, Action::Kill) => {
                 if let Some(monitor) = self.monitor.take() {
@@ -270,7 +270,7 @@ impl Cast {
 
     /// DNS names a pod no longer.
     pub(super) async fn forget(&mut self, pod: usize) -> anyhow::Result<()> {
-        self.dns.tell(&dns::Order::Forget(self.ip(pod)).line()).await
+        self.dns.order(&dns::Order::Forget(self.ip(pod))).await
     }
 
     /// The processes that ended and were not meant to.
