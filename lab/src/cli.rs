@@ -162,6 +162,9 @@ pub struct ReportArgs {
     /// Tables of markdown on standard output, and no page.
     #[arg(long, conflicts_with = "html")]
     pub markdown: bool,
+    /// One table of markdown on standard output, of the scenarios in which every client was measured, and no page.
+    #[arg(long, conflicts_with_all = ["html", "markdown"])]
+    pub overview: bool,
 }
 
 /// A scenario that does not come with the lab.

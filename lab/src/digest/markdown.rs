@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::Digest;
-use super::table::{Line, Table};
+use super::table::{Line, Table, range};
+use super::{Cell, Digest};
+use crate::matrix::STEADY;
 
 /// A table a scenario: the median, and the range where trials differ.
 #[must_use]
@@ -19,6 +20,40 @@ pub fn markdown(digest: &Digest) -> String {
         }
     }
     text
+}
+
+/// One table, of the scenarios in which every client was measured: a line a client, a column a scenario.
+#[must_use]
+pub fn overview(digest: &Digest) -> String {
+    let clients = &digest.environment.flags.clients;
+    let rows = digest.rows.iter();
+    let rows: Vec<_> = rows
+        .filter(|row| row.scenario != STEADY && row.cells.len() == clients.len())
+        .collect();
+    let mut text = circumstances(digest);
+    text += "\nIn each cell: calls failed, the time against the client's own steady runs, the slowest call.\n\n";
+    let names: Vec<_> = rows.iter().map(|row| format!("`{}`", plain(&row.scenario))).collect();
+    let _ = writeln!(text, "| | {} |\n|{}", names.join(" | "), "---|".repeat(names.len() + 1));
+    for (place, client) in clients.iter().enumerate() {
+        let cells: Vec<_> = rows.iter().map(|row| brief(&row.cells[place])).collect();
+        let _ = writeln!(text, "| `{}` | {} |", plain(&client.name), cells.join(" | "));
+    }
+    text
+}
+
+/// What an overview says of a client in a scenario.
+fn brief(cell: &Cell) -> String {
+    let Some(figures) = &cell.figures else {
+        return plain(cell.why_not());
+    };
+    let at_least = if figures.stopped > 0 { "≥ " } else { "" };
+    let mut said = vec![range(figures.failed, 0)];
+    said.extend(figures.ratio.map(|it| format!("{at_least}{} ×", range(it, 2))));
+    said.extend(figures.max_ms.map(|it| format!("{at_least}{} ms", range(it, 0))));
+    if 2 * figures.unrecovered > figures.trials {
+        said.push("who is new or back never gets its share".to_owned());
+    }
+    said.join("; ")
 }
 
 /// When, where and of what.
@@ -92,6 +127,18 @@ mod tests {
                 .collect();
             assert!(table.windows(2).all(|pair| pair[0] == pair[1]), "{text}");
         }
+    }
+
+    #[test]
+    fn the_overview_has_a_column_for_each_scenario_of_everyone() {
+        let mut environment = environment();
+        let text = overview(&Digest::of(&environment, &documents()));
+        assert!(text.contains("| | `kill` |\n|---|---|\n"), "{text}");
+        assert!(text.contains("| `obit` | 0; ≥ 1.10 ×; ≥ 1400 ms |"), "{text}");
+        assert!(text.contains("| `gone` | there is no go |"), "{text}");
+        environment.flags.scenarios[1].clients.pop();
+        let text = overview(&Digest::of(&environment, &documents()));
+        assert!(text.contains("| |  |\n|---|\n| `obit` |  |"), "{text}");
     }
 
     #[test]

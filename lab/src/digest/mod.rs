@@ -14,7 +14,7 @@ use crate::record::{Document, Environment, Measured};
 use crate::report::Compared;
 use crate::run::Recovery;
 
-pub use markdown::markdown;
+pub use markdown::{markdown, overview};
 pub use page::page;
 pub use summary::summary;
 
@@ -95,6 +95,13 @@ pub struct Figures {
     pub unrecovered: usize,
     /// Calls that pods processed more than once.
     pub processed_twice: Spread,
+}
+
+impl Cell {
+    /// Why it has no figures.
+    fn why_not(&self) -> &str {
+        self.unusable.first().map_or("not run", String::as_str)
+    }
 }
 
 impl Digest {

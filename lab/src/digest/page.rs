@@ -4,7 +4,8 @@ use askama::Template;
 
 use super::chart::{Chart, HEIGHT, WIDTH};
 use super::table::{Line, Table};
-use super::{Cell, Digest, summary};
+use super::{Cell, Digest, Row, summary};
+use crate::record::Phase;
 use crate::report::table;
 
 /// The page.
@@ -23,6 +24,8 @@ struct Section {
     name: String,
     summary: String,
     table: Table,
+    /// What was done, and when, in the first picture.
+    phases: String,
     pictures: Vec<Picture>,
 }
 
@@ -48,6 +51,7 @@ pub fn page(digest: &Digest) -> Result<String, askama::Error> {
         name: clean(&it.scenario),
         summary: clean(&it.summary),
         table: cleaned(Table::of(it)),
+        phases: phases(it),
         pictures: it
             .cells
             .iter()
@@ -63,6 +67,15 @@ pub fn page(digest: &Digest) -> Result<String, askama::Error> {
         height: HEIGHT,
     }
     .render()
+}
+
+/// The victims of other trials are others.
+fn phases(row: &Row) -> String {
+    let typical = row.cells.iter().find_map(|cell| cell.typical.as_ref());
+    let phases = typical.map_or(&[][..], |it| &it.run.run.course.phases);
+    #[expect(clippy::cast_precision_loss, reason = "runs are shorter than 2^53 ns")]
+    let told = |phase: &Phase| format!("{} ({:.1} s)", clean(&phase.name), phase.at_ns as f64 / 1e9);
+    phases.iter().map(told).collect::<Vec<_>>().join(", ")
 }
 
 fn cleaned(table: Table) -> Table {

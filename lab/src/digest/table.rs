@@ -77,17 +77,16 @@ impl Table {
             .iter()
             .filter(|it| it.always || figures().any(|figures| (it.cell)(figures).is_some()))
             .collect();
-        let none = |cell: &Cell| {
-            cell.unusable
-                .first()
-                .map_or_else(|| "not run".to_owned(), String::clone)
-        };
         let line = |cell: &Cell| Line {
             client: cell.client.clone(),
-            cells: cell.figures.as_ref().ok_or_else(|| none(cell)).map(|figures| {
-                let cells = shown.iter().map(|column| (column.cell)(figures));
-                cells.map(|cell| cell.unwrap_or_else(|| "–".to_owned())).collect()
-            }),
+            cells: cell
+                .figures
+                .as_ref()
+                .ok_or_else(|| cell.why_not().to_owned())
+                .map(|figures| {
+                    let cells = shown.iter().map(|column| (column.cell)(figures));
+                    cells.map(|cell| cell.unwrap_or_else(|| "–".to_owned())).collect()
+                }),
         };
         Self {
             head: std::iter::once("client")
@@ -108,7 +107,7 @@ fn back(took: Option<Spread>, never: usize, trials: usize) -> Option<String> {
 }
 
 /// The median; and the range, where it is one at so many digits.
-fn range(spread: Spread, digits: usize) -> String {
+pub(super) fn range(spread: Spread, digits: usize) -> String {
     let [median, min, max] = [spread.median, spread.min, spread.max].map(|it| format!("{it:.digits$}"));
     if min == max {
         median

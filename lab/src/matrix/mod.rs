@@ -19,7 +19,7 @@ use self::plan::Pace;
 use crate::cli::ReportArgs;
 use crate::client::Client;
 use crate::clock::monotonic_ns;
-use crate::digest::{Digest, markdown, page, summary};
+use crate::digest::{Digest, markdown, overview, page, summary};
 use crate::record::{Document, Environment, FORMAT, Outcome};
 use crate::run::{ClientFault, Refusal};
 use crate::scenario::{Scenario, builtin};
@@ -83,6 +83,10 @@ pub fn report(args: &ReportArgs) -> anyhow::Result<()> {
     let digest = Digest::of(folder.environment(), documents.values());
     if args.markdown {
         print!("{}", markdown(&digest));
+        return Ok(());
+    }
+    if args.overview {
+        print!("{}", overview(&digest));
         return Ok(());
     }
     let path = args.html.clone().unwrap_or_else(|| args.folder.join("report.html"));
