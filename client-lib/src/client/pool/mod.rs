@@ -19,6 +19,7 @@ mod lane;
 mod members;
 mod open;
 mod outlier;
+mod own_side;
 mod protocol;
 mod queue;
 mod roster;
@@ -65,10 +66,10 @@ use crate::connection::DialOptions;
 use crate::feed::Feed;
 use berth::Berth;
 use handshakes::Handshakes;
+use own_side::Outages;
 use queue::Queue;
 use roster::Roster;
 use rotation::Rotation;
-use settle::Outages;
 use slumber::Slumber;
 
 /// What policies are not to have of their own.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::confirm::{Answer, Confirm};
 use super::lane::Lane;
-use super::settle::OWN_SIDE_LASTS;
+use super::own_side::OWN_SIDE_LASTS;
 use crate::clock;
 use crate::connection::{CADENCE, Silence, SilenceRule, SocketProbe};
 use crate::{PeerDead, Reason};
