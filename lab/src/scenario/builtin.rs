@@ -11,8 +11,8 @@ macro_rules! files {
     };
 }
 
-/// In the order in which they are shown: `steady` first, because all others are compared with it.
-const FILES: [(&str, &str); 16] = files![
+/// In the order in which they are shown: `steady` first, because others are compared with it; then those of streams.
+const FILES: [(&str, &str); 25] = files![
     "steady",
     "kill",
     "refused",
@@ -29,6 +29,15 @@ const FILES: [(&str, &str); 16] = files![
     "policy",
     "reuse",
     "monitor-dies",
+    "steady-client-stream",
+    "kill-client-stream",
+    "blackhole-client-stream",
+    "steady-server-stream",
+    "kill-server-stream",
+    "blackhole-server-stream",
+    "steady-bidi",
+    "kill-bidi",
+    "blackhole-bidi",
 ];
 
 static SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
@@ -36,6 +45,12 @@ static SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
     let scenarios: Result<Vec<_>, _> = FILES.iter().map(read).collect();
     scenarios.unwrap_or_else(|fault| unreachable!("the tests read every file: {fault}"))
 });
+
+/// The text of the one of that name.
+pub(super) fn text(name: &str) -> Option<&'static str> {
+    let named = FILES.iter().find(|(known, _)| *known == name);
+    named.map(|(_, text)| *text)
+}
 
 /// Every scenario that comes with the lab.
 #[must_use]
@@ -55,7 +70,7 @@ mod tests {
 
     use super::*;
     use crate::pod::THINK_TIME;
-    use crate::scenario::{Action, Target};
+    use crate::scenario::{Action, Calls, Target};
 
     #[test]
     fn every_file_of_the_folder_is_a_scenario() {
@@ -109,6 +124,19 @@ mod tests {
             ]
         );
         assert_eq!(kill.unreachable_from(), Some(Duration::from_secs(21)));
+    }
+
+    #[test]
+    fn streams_are_told_by_the_name_and_have_the_script_of_unary_calls() {
+        for calls in [Calls::ClientStream, Calls::ServerStream, Calls::Bidi] {
+            for like in ["steady", "kill", "blackhole"] {
+                let variant = builtin(&format!("{like}-{}", calls.name())).unwrap();
+                assert_eq!(variant.calls, calls);
+                assert_eq!(variant.events, builtin(like).unwrap().events);
+                assert_eq!(variant.steady(), format!("steady-{}", calls.name()));
+            }
+        }
+        assert!(builtins()[..16].iter().all(|scenario| scenario.calls == Calls::Unary));
     }
 
     #[test]

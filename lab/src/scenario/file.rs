@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Action, Event, Scenario, Target, With};
+use super::{Action, Calls, Event, Scenario, Target, With, builtin};
 use crate::client::Client;
 
 /// Pods of every run, as in the article.
@@ -52,6 +52,12 @@ pub enum Fault {
     /// It names a client that there is not.
     #[error("`with`: {0}")]
     With(String),
+    /// `like` names none that comes with the lab.
+    #[error("`like` is the name of a scenario that comes with the lab, and {0:?} is none")]
+    Unlike(String),
+    /// `like` brings what stands beside it as well.
+    #[error("with `like` there are no `spares`, no `neighbour` and no events: the other scenario's are taken")]
+    Doubled,
     /// Something is missing, or nothing this action knows.
     #[error("event {number} (`{action}`): {fault}")]
     Event {
@@ -101,10 +107,10 @@ impl WithText {
 #[serde(deny_unknown_fields)]
 struct Text {
     summary: String,
-    #[serde(default)]
-    spares: usize,
-    #[serde(default)]
-    neighbour: bool,
+    like: Option<String>,
+    calls: Option<Calls>,
+    spares: Option<usize>,
+    neighbour: Option<bool>,
     requests: Option<u64>,
     seconds: Option<u64>,
     #[serde(default)]
@@ -210,7 +216,7 @@ impl EventText {
                     .into(),
             );
         }
-        if action == Action::DropNeighbour && !text.neighbour {
+        if action == Action::DropNeighbour && !text.neighbour.unwrap_or_default() {
             return Err("there is nobody: say `neighbour = true`".into());
         }
         Ok(action)
@@ -225,6 +231,27 @@ impl EventText {
         };
         let at = self.at_ms;
         Ok((0..times).map(move |time| at.saturating_add(every.saturating_mul(time))))
+    }
+}
+
+impl Text {
+    /// The scenario `like`, with what this one says otherwise.
+    fn variant(self, name: &str, like: &str) -> Result<Scenario, Fault> {
+        if self.spares.is_some() || self.neighbour.is_some() || !self.events.is_empty() {
+            return Err(Fault::Doubled);
+        }
+        // Its text: all scenarios together are known only once each of them is read.
+        let original = builtin::text(like).ok_or_else(|| Fault::Unlike(like.to_owned()))?;
+        let original = Scenario::parse(like, original)?;
+        Ok(Scenario {
+            name: name.to_owned(),
+            summary: self.summary,
+            requests: self.requests.unwrap_or(original.requests),
+            seconds: self.seconds.unwrap_or(original.seconds),
+            with: self.with.clients()?,
+            calls: self.calls.unwrap_or(original.calls),
+            ..original
+        })
     }
 }
 
@@ -249,15 +276,19 @@ impl Scenario {
     /// # Errors
     /// When it says something that scenarios do not have.
     pub fn parse(name: &str, text: &str) -> Result<Self, Fault> {
-        let text: Text = toml::from_str(text)?;
+        let mut text: Text = toml::from_str(text)?;
+        if text.seconds.is_some_and(|it| !(1..=3_600).contains(&it)) {
+            return Err(Fault::Seconds);
+        }
+        if let Some(like) = text.like.take() {
+            return text.variant(name, &like);
+        }
         if let Some(early) = text.events.windows(2).position(|pair| pair[0].at_ms > pair[1].at_ms) {
             return Err(Fault::Disorder(early + 2));
         }
-        if text.spares > SPARES_MAX {
+        let spares = text.spares.unwrap_or_default();
+        if spares > SPARES_MAX {
             return Err(Fault::Spares);
-        }
-        if text.seconds.is_some_and(|it| !(1..=3_600).contains(&it)) {
-            return Err(Fault::Seconds);
         }
         let mut events = Vec::new();
         for (event, number) in text.events.iter().zip(1..) {
@@ -267,7 +298,7 @@ impl Scenario {
                 fault,
             };
             let action = event.action(&text).map_err(fault)?;
-            let pods = PODS + text.spares;
+            let pods = PODS + spares;
             if let (On::Pod(pod), _) | (_, Action::Succeed(pod)) = (event.on, action)
                 && pod >= pods
             {
@@ -292,11 +323,12 @@ impl Scenario {
         Ok(Self {
             name: name.to_owned(),
             summary: text.summary,
-            spares: text.spares,
-            neighbour: text.neighbour,
+            spares,
+            neighbour: text.neighbour.unwrap_or_default(),
             requests: text.requests.unwrap_or(REQUESTS),
             seconds: text.seconds.unwrap_or(SECONDS),
             with: text.with.clients()?,
+            calls: text.calls.unwrap_or_default(),
             events,
         })
     }
@@ -382,6 +414,37 @@ mod tests {
             ]
         );
         assert_eq!(scenario.requests, 300);
+    }
+
+    #[test]
+    fn a_variant_has_the_script_of_the_other_and_its_own_calls() {
+        let scale = builtin("scale").unwrap();
+        let variant = Scenario::parse("mine", "summary = \"x\"\nlike = \"scale\"\ncalls = \"bidi\"\n").unwrap();
+        assert_eq!((variant.name.as_str(), variant.calls), ("mine", Calls::Bidi));
+        assert_eq!(
+            (&variant.events, variant.spares, variant.requests),
+            (&scale.events, scale.spares, scale.requests)
+        );
+        let fewer = Scenario::parse("mine", "summary = \"x\"\nlike = \"kill-bidi\"\nrequests = 7\n").unwrap();
+        assert_eq!((fewer.calls, fewer.requests), (Calls::Bidi, 7));
+    }
+
+    #[test]
+    fn a_variant_of_nothing_and_one_that_has_more_than_the_other_are_told_so() {
+        assert!(fault("summary = \"x\"\nlike = \"explode\"\n").contains("\"explode\" is none"));
+        for more in [
+            "spares = 1",
+            "neighbour = true",
+            "[[event]]\nat_ms = 1\naction = \"kill\"",
+        ] {
+            let told = fault(&format!("summary = \"x\"\nlike = \"kill\"\n{more}\n"));
+            assert!(told.contains("no `spares`"), "{told}");
+        }
+        let unknown = fault("summary = \"x\"\ncalls = \"duplex\"\n");
+        assert!(
+            unknown.contains("line 2") && unknown.contains("`client-stream`"),
+            "{unknown}"
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! file, carried out by the orchestrator and recorded as it really happened.
 
 mod builtin;
+mod calls;
 mod file;
 mod timeline;
 
@@ -9,6 +10,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub use builtin::{builtin, builtins};
+pub use calls::{Calls, MESSAGES, UnknownCalls};
 pub use file::{Fault, PODS, ScenarioError, load};
 pub use timeline::{Chore, Step, timeline};
 
@@ -130,11 +132,19 @@ pub struct Scenario {
     pub seconds: u64,
     /// Whom a matrix measures in it beside obit, unless told otherwise.
     pub with: With,
+    /// What a call is.
+    pub calls: Calls,
     /// In the order of time; empty if nothing happens.
     pub events: Vec<Event>,
 }
 
 impl Scenario {
+    /// What the one is called with which this one is compared: the same calls, and nothing happens.
+    #[must_use]
+    pub fn steady(&self) -> &'static str {
+        self.calls.steady()
+    }
+
     /// The first death of a pod.
     #[must_use]
     pub fn death(&self) -> Option<Event> {
