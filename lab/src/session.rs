@@ -190,10 +190,10 @@ fn prepare(args: &LabArgs, scenarios: &[&Scenario]) -> anyhow::Result<Settings> 
     Ok(settings)
 }
 
-/// The client's own steady run, then each of `scenarios`, then the steady run again: a machine that slows down or speeds up
-/// meanwhile is in the mean of the two as it is in the scenarios between them.
+/// The client's own steady run, then each of `scenarios`, all with calls of one kind, then the steady run again: a machine that slows
+/// down or speeds up meanwhile is in the mean of the two as it is in the scenarios between them.
 async fn compare(scenarios: &[&Scenario], client: &Client, settings: &Settings) -> anyhow::Result<Vec<Compared>> {
-    let steady = known("steady")?;
+    let steady = known(scenarios.first().context("no scenario")?.steady())?;
     let before = observed(steady, client, settings).await?;
     if *scenarios == [steady] {
         let steady_ns = Some(before.figures.elapsed_ns);

@@ -12,6 +12,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use obit_lab::pod::proto::demo_client::DemoClient;
 use obit_lab::pod::proto::{CallRequest, CallResponse};
 use obit_lab::pod::{Journal, PodService, THINK_TIME, Tally, WARM_UP, serve};
+use obit_lab::scenario::Calls;
 use prost::Message as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -30,7 +31,7 @@ impl Pod {
         tokio::spawn(async move {
             let (_think, thinks) = watch::channel(THINK_TIME);
             let (_accept, accepts) = watch::channel(true);
-            let service = PodService::new("pod-7".into(), journal, thinks);
+            let service = PodService::new("pod-7".into(), Calls::Unary, journal, thinks);
             serve(listener, service, accepts, &GracefulShutdown::new()).await
         });
         Self { address, directory }

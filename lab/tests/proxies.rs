@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use obit_lab::contract::Environment;
+use obit_lab::scenario::Calls;
 use obit_lab::sidecar::{Proxy, SETUPS};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -143,6 +144,7 @@ fn told(idempotent: bool) -> Environment {
             .into(),
         concurrency: 500,
         requests: 300,
+        calls: Calls::Unary,
         seconds: 60,
         idempotent,
         monitor: None,

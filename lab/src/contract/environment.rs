@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::scenario::Calls;
+
 const TARGET: &str = "OBIT_LAB_TARGET";
 const NAME_SERVER: &str = "OBIT_LAB_NAME_SERVER";
 const PODS: &str = "OBIT_LAB_PODS";
@@ -13,6 +15,7 @@ const REQUESTS: &str = "OBIT_LAB_REQUESTS";
 const SECONDS: &str = "OBIT_LAB_SECONDS";
 const IDEMPOTENT: &str = "OBIT_LAB_IDEMPOTENT";
 const KUBERNETES: &str = "OBIT_LAB_KUBERNETES";
+const CALLS: &str = "OBIT_LAB_CALLS";
 const MONITOR: &str = "OBIT_LAB_MONITOR";
 
 /// What a client is told.
@@ -30,6 +33,8 @@ pub struct Environment {
     pub concurrency: u64,
     /// Calls each caller makes, one after the other: `OBIT_LAB_REQUESTS`.
     pub requests: u64,
+    /// What a call is: `OBIT_LAB_CALLS`, "unary", "client-stream", "server-stream" or "bidi"; unary where it is not set.
+    pub calls: Calls,
     /// When the client stops by itself, seconds after its start: `OBIT_LAB_SECONDS`.
     pub seconds: u64,
     /// Whether a call may be sent again that may have been processed: `OBIT_LAB_IDEMPOTENT`, "true" or "false".
@@ -58,6 +63,7 @@ impl Environment {
             (PODS, pods.join(",")),
             (CONCURRENCY, self.concurrency.to_string()),
             (REQUESTS, self.requests.to_string()),
+            (CALLS, self.calls.name().to_owned()),
             (SECONDS, self.seconds.to_string()),
             (IDEMPOTENT, self.idempotent.to_string()),
         ];
@@ -86,6 +92,7 @@ impl Environment {
             pods: pods.collect::<Result<_, _>>()?,
             concurrency: parsed(CONCURRENCY, &given(CONCURRENCY)?)?,
             requests: parsed(REQUESTS, &given(REQUESTS)?)?,
+            calls: variable(CALLS).map_or(Ok(Calls::default()), |calls| parsed(CALLS, &calls))?,
             seconds: parsed(SECONDS, &given(SECONDS)?)?,
             idempotent: parsed(IDEMPOTENT, &given(IDEMPOTENT)?)?,
             monitor: variable(MONITOR).map(PathBuf::from),
@@ -114,6 +121,7 @@ mod tests {
                 .into(),
             concurrency: 500,
             requests: 300,
+            calls: Calls::Bidi,
             seconds: 60,
             idempotent: true,
             monitor: Some("/dev/shm/x/monitor.sock".into()),
@@ -154,5 +162,26 @@ mod tests {
         };
         let fault = Environment::read(value).unwrap_err().to_string();
         assert!(fault.starts_with("OBIT_LAB_CONCURRENCY is \"many\""), "{fault}");
+    }
+
+    #[test]
+    fn calls_are_unary_unless_said_otherwise() {
+        let variables = sample().variables();
+        let with = |calls: Option<&str>| {
+            let value = |name: &str| match name {
+                CALLS => calls.map(str::to_owned),
+                _ => variables
+                    .iter()
+                    .find(|(it, _)| *it == name)
+                    .map(|(_, value)| value.clone()),
+            };
+            Environment::read(value)
+        };
+        assert_eq!(with(None).map(|told| told.calls), Ok(Calls::Unary));
+        let fault = with(Some("duplex")).unwrap_err().to_string();
+        assert!(
+            fault.starts_with("OBIT_LAB_CALLS is \"duplex\" (calls are unary, client-stream,"),
+            "{fault}"
+        );
     }
 }

@@ -10,6 +10,11 @@ use crate::workload::{Told, Transition};
 pub enum Line {
     /// Every pod was called and the connections are open. The client now waits for the line `go` on its standard input.
     Ready,
+    /// In place of `ready`: it cannot do what it was asked for, and ends.
+    Unable {
+        /// What it does not do: "does not do streaming calls".
+        why: String,
+    },
     /// The first call is about to be made.
     Started {
         /// Now.

@@ -67,6 +67,7 @@ pub struct Reading {
     told: Vec<bool>,
     classes: Classes,
     said: Said,
+    unable: Option<String>,
 }
 
 impl Reading {
@@ -86,7 +87,14 @@ impl Reading {
                 observations: Observations::default(),
                 stopped: false,
             },
+            unable: None,
         }
+    }
+
+    /// Why it makes no calls, of a client that cannot do what it was asked for.
+    #[must_use]
+    pub fn unable(&self) -> Option<&str> {
+        self.unable.as_deref()
     }
 
     /// Whether it waits for `go`.
@@ -118,6 +126,10 @@ impl Reading {
         })?;
         match (self.turn, line) {
             (Turn::Ready, Line::Ready) => self.turn = Turn::Started,
+            (Turn::Ready, Line::Unable { why }) => {
+                self.turn = Turn::Over;
+                self.unable = Some(why.chars().take(QUOTED).collect());
+            }
             (Turn::Started, Line::Started { at_ns }) => (self.turn, self.said.start_ns) = (Turn::Calls, at_ns),
             (Turn::Calls, Line::Call(call)) => self.call(call)?,
             (_, Line::Moved(moved)) => self.said.observations.transitions.push(moved),
@@ -206,6 +218,7 @@ impl Line {
     fn name(&self) -> &'static str {
         match self {
             Self::Ready => "ready",
+            Self::Unable { .. } => "unable",
             Self::Started { .. } => "started",
             Self::Call(_) => "call",
             Self::Moved(_) => "moved",
@@ -229,6 +242,21 @@ mod tests {
         let (last, before) = lines.split_last().unwrap();
         before.iter().for_each(|line| reading.line(line).unwrap());
         reading.line(last).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn who_cannot_do_what_is_asked_for_says_so_instead_of_being_ready_and_nothing_more() {
+        const UNABLE: &str = r#"{"type":"unable","why":"does not do streaming calls"}"#;
+        let mut reading = reading();
+        reading.line(UNABLE).unwrap();
+        assert_eq!(reading.unable(), Some("does not do streaming calls"));
+        assert!(!reading.is_ready());
+        assert!(
+            breach(&[UNABLE, READY]).contains("nothing"),
+            "{}",
+            breach(&[UNABLE, READY])
+        );
+        assert!(breach(&[READY, UNABLE]).contains("started"));
     }
 
     const READY: &str = r#"{"type":"ready"}"#;

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use super::table::{Line, Table, range};
 use super::{Cell, Digest};
-use crate::matrix::STEADY;
 
 /// A table a scenario: the median, and the range where trials differ.
 #[must_use]
@@ -28,7 +27,7 @@ pub fn overview(digest: &Digest) -> String {
     let clients = &digest.environment.flags.clients;
     let rows = digest.rows.iter();
     let rows: Vec<_> = rows
-        .filter(|row| row.scenario != STEADY && row.cells.len() == clients.len())
+        .filter(|row| !row.steady && row.cells.len() == clients.len())
         .collect();
     let mut text = circumstances(digest);
     text += "\nIn each cell: calls failed, the time against the client's own steady runs, the slowest call.\n\n";

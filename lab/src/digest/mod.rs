@@ -9,8 +9,7 @@ mod table;
 use std::collections::BTreeMap;
 
 use crate::bench::Spread;
-use crate::matrix::STEADY;
-use crate::record::{Document, Environment, Measured};
+use crate::record::{Document, Environment, Measured, ScenarioFlag};
 use crate::report::Compared;
 use crate::run::Recovery;
 
@@ -34,6 +33,8 @@ pub struct Row {
     pub scenario: String,
     /// What happens.
     pub summary: String,
+    /// Whether others are compared with it.
+    pub steady: bool,
     /// One for each client that is measured in it.
     pub cells: Vec<Cell>,
 }
@@ -109,15 +110,16 @@ impl Digest {
     #[must_use]
     pub fn of<'a>(environment: &Environment, documents: impl IntoIterator<Item = &'a Document>) -> Self {
         let documents: Vec<_> = documents.into_iter().collect();
-        let steady = steady(&documents);
         let flags = &environment.flags;
+        let steady = steady(&documents, &flags.scenarios);
         let rows = flags.scenarios.iter().map(|scenario| Row {
             scenario: scenario.name.clone(),
             summary: scenario.summary.clone(),
+            steady: scenario.name == scenario.steady,
             cells: scenario
                 .clients
                 .iter()
-                .map(|client| cell(client, &scenario.name, &documents, &steady))
+                .map(|client| cell(client, scenario, &documents, &steady))
                 .collect(),
         });
         Self {
@@ -127,18 +129,19 @@ impl Digest {
     }
 }
 
-/// The time of a call in the steady runs of each client and trial: the mean of the runs.
-type Steady<'a> = BTreeMap<(&'a str, u32), f64>;
+/// The time of a call in the runs of each scenario that others are compared with, of each client and trial: the mean of the runs.
+type Steady<'a> = BTreeMap<(&'a str, &'a str, u32), f64>;
 
-fn steady<'a>(documents: &[&'a Document]) -> Steady<'a> {
+fn steady<'a>(documents: &[&'a Document], scenarios: &[ScenarioFlag]) -> Steady<'a> {
+    let is_steady = |name: &str| scenarios.iter().any(|scenario| scenario.steady == name);
     let mut times: BTreeMap<_, Vec<f64>> = BTreeMap::new();
     for document in documents
         .iter()
-        .filter(|it| it.scenario == STEADY && it.unusable().is_none())
+        .filter(|it| is_steady(&it.scenario) && it.unusable().is_none())
     {
         if let Some(time) = document.measured().and_then(of_a_call) {
             times
-                .entry((document.client.as_str(), document.trial))
+                .entry((document.scenario.as_str(), document.client.as_str(), document.trial))
                 .or_default()
                 .push(time);
         }
@@ -157,10 +160,10 @@ fn of_a_call(measured: &Measured) -> Option<f64> {
     (measured.asked > 0).then(|| measured.elapsed_ns as f64 / measured.asked as f64)
 }
 
-fn cell(client: &str, scenario: &str, documents: &[&Document], steady: &Steady<'_>) -> Cell {
+fn cell(client: &str, scenario: &ScenarioFlag, documents: &[&Document], steady: &Steady<'_>) -> Cell {
     let ours = documents
         .iter()
-        .filter(|it| it.client == client && it.scenario == scenario);
+        .filter(|it| it.client == client && it.scenario == scenario.name);
     let (mut usable, mut unusable) = (Vec::new(), Vec::new());
     for document in ours {
         match (document.unusable(), document.measured()) {
@@ -170,24 +173,24 @@ fn cell(client: &str, scenario: &str, documents: &[&Document], steady: &Steady<'
     }
     unusable.sort_unstable();
     unusable.dedup();
+    let own = |trial| steady.get(&(scenario.steady.as_str(), client, trial)).copied();
     Cell {
         client: client.to_owned(),
-        figures: figures(client, &usable, steady),
+        figures: figures(&usable, own),
         unusable,
-        typical: typical(&usable, steady),
+        typical: typical(&usable, own),
     }
 }
 
-fn typical(runs: &[(&Document, &Measured)], steady: &Steady<'_>) -> Option<Typical> {
+fn typical(runs: &[(&Document, &Measured)], steady: impl Fn(u32) -> Option<f64>) -> Option<Typical> {
     let mut runs = runs.to_vec();
     runs.sort_by_key(|(_, run)| run.elapsed_ns);
     let (document, run) = runs.get(runs.len().checked_sub(1)? / 2)?;
-    let own = steady.get(&(document.client.as_str(), document.trial));
     Some(Typical {
         trial: document.trial,
         run: Compared {
             run: document.run()?,
-            steady_ns: own.map(|of_a_call| as_long(*of_a_call, run.asked)),
+            steady_ns: steady(document.trial).map(|of_a_call| as_long(of_a_call, run.asked)),
         },
     })
 }
@@ -203,12 +206,12 @@ fn as_long(of_a_call: f64, calls: u64) -> u64 {
     (of_a_call * calls as f64) as u64
 }
 
-fn figures(client: &str, runs: &[(&Document, &Measured)], steady: &Steady<'_>) -> Option<Figures> {
+/// The figures of `runs`; `steady` knows the time of a call in each trial where nothing happens.
+fn figures(runs: &[(&Document, &Measured)], steady: impl Fn(u32) -> Option<f64>) -> Option<Figures> {
     let of = |figure: fn(&Measured) -> Option<f64>| Spread::of(runs.iter().filter_map(|(_, run)| figure(run)));
-    let ratios = runs.iter().filter_map(|(document, run)| {
-        let own = steady.get(&(client, document.trial))?;
-        Some(of_a_call(run)? / own)
-    });
+    let ratios = runs
+        .iter()
+        .filter_map(|(document, run)| Some(of_a_call(run)? / steady(document.trial)?));
     Some(Figures {
         trials: runs.len(),
         stopped: runs.iter().filter(|(_, run)| run.stopped).count(),
@@ -270,6 +273,7 @@ pub(crate) mod tests {
                 name: name.to_owned(),
                 summary: format!("{name} happens"),
                 clients: ["obit", "tonic", "gone"].map(str::to_owned).into(),
+                steady: "steady".to_owned(),
             })
             .into();
         environment.flags.clients = ["obit", "tonic", "gone"]
@@ -355,6 +359,19 @@ pub(crate) mod tests {
         let digest = Digest::of(&environment(), &documents);
         let ratio = digest.rows[1].cells[0].figures.as_ref().unwrap().ratio.unwrap();
         assert!((ratio.median - 1.1).abs() < 1e-9, "{ratio:?}");
+    }
+
+    #[test]
+    fn a_run_is_compared_with_the_steady_runs_of_its_own_kind_of_calls() {
+        let (mut environment, mut documents) = (environment(), documents());
+        environment.flags.scenarios[1].steady = "steady-bidi".to_owned();
+        let ratio = |documents: &[Document]| {
+            let digest = Digest::of(&environment, documents);
+            digest.rows[1].cells[0].figures.as_ref().unwrap().ratio
+        };
+        assert_eq!(ratio(&documents), None);
+        documents.push(document("obit", "steady-bidi", 1, 2_200, 0));
+        assert!((ratio(&documents).unwrap().median - 2.0).abs() < 1e-9);
     }
 
     #[test]

@@ -172,6 +172,7 @@ impl MatrixArgs {
         let clients = self.clients();
         let scenarios = self.scenarios().into_iter().map(|scenario| ScenarioFlag {
             clients: self.clients_in(&scenario, &clients),
+            steady: scenario.steady().to_owned(),
             name: scenario.name,
             summary: scenario.summary,
         });

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 
 pub use args::MatrixArgs;
 pub use folder::{Folder, FolderError};
-pub use plan::{STEADY, Step, plan};
+pub use plan::{Step, plan};
 
 use self::plan::Pace;
 use crate::cli::ReportArgs;
@@ -187,15 +187,15 @@ fn outcome_of(error: &anyhow::Error) -> Option<Outcome> {
         return Some(Outcome::Refused(why));
     }
     match error.downcast_ref::<ClientFault>()? {
-        ClientFault::Absent { .. } => Some(Outcome::Absent(why)),
+        ClientFault::Absent { .. } | ClientFault::Unable(_) => Some(Outcome::Absent(why)),
         _ => Some(Outcome::Fault(why)),
     }
 }
 
-/// What became of the client's first run of this trial, where nothing happens, if it came to nothing: a client that is absent,
+/// What became of the client's first run of this trial with such calls, where nothing happens, if it came to nothing: a client that is absent,
 /// or never becomes ready where every pod lives, need not be waited for again before the next trial.
 fn hopeless<'a>(step: &Step, mut before: impl Iterator<Item = &'a Document>) -> Option<Outcome> {
-    let first = before.find(|it| it.client == step.client && it.trial == step.trial && it.scenario == STEADY)?;
+    let first = before.find(|it| it.client == step.client && it.trial == step.trial && it.scenario == step.steady)?;
     match &first.outcome {
         Outcome::Measured(_) | Outcome::Refused(_) => None,
         outcome => Some(outcome.clone()),
@@ -239,6 +239,9 @@ mod tests {
             program: "x",
             remedy: "build it",
         };
+        let unable = ClientFault::Unable("does not do streaming calls".to_owned());
+        let told = "it does not do streaming calls".to_owned();
+        assert_eq!(error(unable.into()), Some(Outcome::Absent(told)));
         assert_eq!(error(absent.clone().into()), Some(Outcome::Absent(absent.to_string())));
         assert!(matches!(
             error(Refusal::NothingInFlight.into()),

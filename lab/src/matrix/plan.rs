@@ -5,9 +5,6 @@ use std::time::Duration;
 
 use crate::record::Flags;
 
-/// What the scenario in which nothing happens is called.
-pub const STEADY: &str = "steady";
-
 /// One run of a matrix.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Step {
@@ -19,6 +16,8 @@ pub struct Step {
     pub client: String,
     /// The scenario's name.
     pub scenario: String,
+    /// The scenario it is compared with.
+    pub steady: String,
     /// Chooses the victim: another one in each trial, the same for all that are compared.
     pub seed: u64,
 }
@@ -27,18 +26,19 @@ pub struct Step {
 const STEADY_AGAIN: usize = 8;
 
 /// Every run that `flags` ask for. Trials are the outer loop, so that a machine that slows down or speeds up does so for all
-/// clients; before a client's scenarios comes its steady run, with which all of them are compared.
+/// clients; before a client's scenarios of one kind of calls comes the steady run of that kind, with which all of them are compared.
 #[must_use]
 pub fn plan(flags: &Flags) -> Vec<Step> {
     let mut steps = Vec::new();
     for trial in 1..=flags.trials {
         for client in &flags.clients {
-            for scenario in scenarios(flags, &client.name) {
+            for (steady, scenario) in runs(flags, &client.name) {
                 steps.push(Step {
                     number: steps.len() + 1,
                     trial,
                     client: client.name.clone(),
                     scenario: scenario.to_owned(),
+                    steady: steady.to_owned(),
                     seed: flags.seed.wrapping_add(trial.into()),
                 });
             }
@@ -47,21 +47,33 @@ pub fn plan(flags: &Flags) -> Vec<Step> {
     steps
 }
 
-/// The scenarios of `client` in the order of its runs; none if it is measured in none.
-fn scenarios<'a>(flags: &'a Flags, client: &str) -> Vec<&'a str> {
-    let measured = flags
+/// The scenarios of `client` in the order of its runs, each with the one it is compared with; none if it is measured in none.
+fn runs<'a>(flags: &'a Flags, client: &str) -> Vec<(&'a str, &'a str)> {
+    let mut kinds: Vec<(&str, Vec<&str>)> = Vec::new();
+    for scenario in flags
         .scenarios
         .iter()
-        .filter(|it| it.clients.iter().any(|it| it == client));
-    let measured: Vec<_> = measured.map(|scenario| scenario.name.as_str()).collect();
-    let mut runs = Vec::new();
-    let harmful: Vec<_> = measured.iter().copied().filter(|name| *name != STEADY).collect();
-    for some in harmful.chunks(STEADY_AGAIN) {
-        runs.push(STEADY);
-        runs.extend(some);
+        .filter(|it| it.clients.iter().any(|it| it == client))
+    {
+        let known = kinds.iter().position(|(steady, _)| *steady == scenario.steady);
+        let place = known.unwrap_or_else(|| {
+            kinds.push((&scenario.steady, Vec::new()));
+            kinds.len() - 1
+        });
+        if scenario.name != scenario.steady {
+            kinds[place].1.push(&scenario.name);
+        }
     }
-    if runs.is_empty() && !measured.is_empty() {
-        runs.push(STEADY);
+    let mut runs = Vec::new();
+    for (steady, harmful) in &kinds {
+        // One where nothing else is measured.
+        runs.push((*steady, *steady));
+        for (place, scenario) in harmful.iter().enumerate() {
+            if place > 0 && place % STEADY_AGAIN == 0 {
+                runs.push((steady, steady));
+            }
+            runs.push((steady, scenario));
+        }
     }
     runs
 }
@@ -121,6 +133,12 @@ mod tests {
                 name: (*name).to_owned(),
                 summary: String::new(),
                 clients: vec!["obit".to_owned(), "tonic".to_owned()],
+                steady: if name.ends_with("-bidi") {
+                    "steady-bidi"
+                } else {
+                    "steady"
+                }
+                .to_owned(),
             })
             .collect();
         plan(&flags)
@@ -159,7 +177,7 @@ mod tests {
         let names: Vec<_> = (0..=STEADY_AGAIN).map(|number| format!("scenario {number}")).collect();
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         let steps = planned(&names);
-        let steady: Vec<_> = (0..12).filter(|place| steps[*place].scenario == STEADY).collect();
+        let steady: Vec<_> = (0..12).filter(|place| steps[*place].scenario == "steady").collect();
         assert_eq!(steady, [0, 9, 11]);
         assert_eq!(
             (steps[10].client.as_str(), steps[11].client.as_str()),
@@ -186,6 +204,27 @@ mod tests {
         };
         assert_eq!(seed(1), [8; 4]);
         assert_eq!(seed(2), [9; 4]);
+    }
+
+    #[test]
+    fn scenarios_follow_on_the_steady_run_of_their_own_kind_of_calls() {
+        let steps = planned(&["kill", "kill-bidi", "blackhole", "blackhole-bidi"]);
+        let told: Vec<_> = steps
+            .iter()
+            .map(|step| (step.scenario.as_str(), step.steady.as_str()))
+            .collect();
+        assert_eq!(
+            told[..6],
+            [
+                ("steady", "steady"),
+                ("kill", "steady"),
+                ("blackhole", "steady"),
+                ("steady-bidi", "steady-bidi"),
+                ("kill-bidi", "steady-bidi"),
+                ("blackhole-bidi", "steady-bidi"),
+            ]
+        );
+        assert_eq!(steps[6].client, "tonic");
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! A pod: the far end of the data path. One process in a namespace of its own that answers one unary RPC over h2c, as
-//! gRPC and as Connect, after a think time.
+//! A pod: the far end of the data path. One process in a namespace of its own that answers calls of one kind over h2c, as
+//! gRPC and, unary ones, as Connect, in a think time.
 
 mod connect;
 mod journal;
 mod service;
+mod stream;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,6 +23,8 @@ use crate::order::Orders;
 
 pub use journal::{Journal, Tally, finished, received};
 pub use service::PodService;
+
+use crate::scenario::Calls;
 
 /// Messages and stubs of `proto/demo.proto`.
 pub mod proto {
@@ -67,6 +70,9 @@ pub struct PodArgs {
     /// How many calls the journal has room for.
     #[arg(long)]
     pub calls: u64,
+    /// What these calls are.
+    #[arg(long)]
+    pub kind: Calls,
 }
 
 /// Room for dials that wait to be accepted.
@@ -99,7 +105,7 @@ pub fn run(args: &PodArgs) -> anyhow::Result<()> {
         let (think, thinks) = watch::channel(THINK_TIME);
         let (accept, accepts) = watch::channel(true);
         let ending = GracefulShutdown::new();
-        let service = PodService::new(args.name.clone(), journal, thinks);
+        let service = PodService::new(args.name.clone(), args.kind, journal, thinks);
         println!("ready");
         tokio::select! {
             failed = serve(listener, service, accepts, &ending) => return failed,

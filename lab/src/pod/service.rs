@@ -1,5 +1,5 @@
-//! The pod's one RPC behind both protocols: gRPC through tonic's generated server, Connect beside it, told apart by the
-//! content type.
+//! The pod's RPCs: gRPC through tonic's generated server, and beside it Connect for unary calls alone, told apart by the content
+//! type. Only calls of the run's kind are answered.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -12,14 +12,17 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tonic::body::Body;
+use tonic::{Status, Streaming};
 use tower_service::Service as _;
 
 use super::Journal;
 use super::connect::{Encoding, failure};
 use super::proto::demo_server::{Demo, DemoServer};
 use super::proto::{CallRequest, CallResponse};
+use super::stream::{self, Answers};
+use crate::scenario::Calls;
 
-/// The path of the RPC, the same in both protocols.
+/// The path of unary calls, the same in both protocols.
 const PATH: &str = "/obit.lab.v1.Demo/Call";
 
 /// A Connect request longer than this is refused: the real one has 11 bytes.
@@ -29,45 +32,71 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 #[derive(Debug, Clone)]
 pub struct PodService {
     pod: Arc<Pod>,
-    grpc: DemoServer<Pod>,
+    grpc: DemoServer<Arc<Pod>>,
 }
 
 #[derive(Debug)]
-struct Pod {
+pub(super) struct Pod {
     name: String,
+    calls: Calls,
     think: watch::Receiver<Duration>,
     journal: Mutex<Journal>,
 }
 
 impl PodService {
-    /// A pod called `name` that keeps `journal`, and takes as long for a call as `think` says when it comes.
+    /// A pod called `name` that answers such `calls`, keeps `journal`, and takes as long for a call as `think` says when it comes.
     #[must_use]
-    pub fn new(name: String, journal: Journal, think: watch::Receiver<Duration>) -> Self {
+    pub fn new(name: String, calls: Calls, journal: Journal, think: watch::Receiver<Duration>) -> Self {
         let pod = Arc::new(Pod {
             name,
+            calls,
             think,
             journal: Mutex::new(journal),
         });
         Self {
-            grpc: DemoServer::from_arc(pod.clone()),
+            grpc: DemoServer::new(pod.clone()),
             pod,
         }
     }
 }
 
 impl Pod {
-    async fn process(&self, id: u64) -> Result<CallResponse, std::io::Error> {
+    /// Notes that call `id` came; how long it takes.
+    pub(super) fn received(&self, id: u64) -> std::io::Result<Duration> {
         self.journal
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .received(id)?;
-        let think = *self.think.borrow();
+        Ok(*self.think.borrow())
+    }
+
+    /// Notes that call `id` is about to be answered in full.
+    pub(super) fn finished(&self, id: u64) -> std::io::Result<()> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner).finished(id)
+    }
+
+    /// An answer.
+    pub(super) fn response(&self) -> CallResponse {
+        CallResponse { pod: self.name.clone() }
+    }
+
+    async fn process(&self, id: u64) -> std::io::Result<CallResponse> {
+        let think = self.received(id)?;
         tokio::time::sleep(think).await;
-        self.journal
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .finished(id)?;
-        Ok(CallResponse { pod: self.name.clone() })
+        self.finished(id)?;
+        Ok(self.response())
+    }
+
+    /// Whether `calls` are those of this run. A client that makes others would be measured by what was not asked for.
+    fn agreed(&self, calls: Calls) -> Result<(), String> {
+        match self.calls == calls {
+            true => Ok(()),
+            false => Err(format!(
+                "the calls of this run are {} (OBIT_LAB_CALLS), not {}: see docs/lab.md",
+                self.calls.name(),
+                calls.name()
+            )),
+        }
     }
 
     async fn connect(&self, encoding: Encoding, request: Request<Incoming>) -> Response<bytes::Bytes> {
@@ -77,6 +106,9 @@ impl Pod {
                 "unimplemented",
                 "this pod answers POST /obit.lab.v1.Demo/Call",
             );
+        }
+        if let Err(message) = self.agreed(Calls::Unary) {
+            return failure(StatusCode::NOT_IMPLEMENTED, "unimplemented", &message);
         }
         let body = match Limited::new(request.into_body(), MAX_BODY_BYTES).collect().await {
             Ok(body) => body.to_bytes(),
@@ -93,12 +125,31 @@ impl Pod {
 }
 
 #[tonic::async_trait]
-impl Demo for Pod {
-    async fn call(&self, request: tonic::Request<CallRequest>) -> Result<tonic::Response<CallResponse>, tonic::Status> {
-        match self.process(request.get_ref().id).await {
-            Ok(response) => Ok(tonic::Response::new(response)),
-            Err(error) => Err(tonic::Status::internal(error.to_string())),
-        }
+impl Demo for Arc<Pod> {
+    type ServerStreamStream = Answers;
+    type BidiStream = Answers;
+
+    async fn call(&self, request: tonic::Request<CallRequest>) -> Result<tonic::Response<CallResponse>, Status> {
+        self.agreed(Calls::Unary).map_err(Status::unimplemented)?;
+        Ok(tonic::Response::new(self.process(request.get_ref().id).await?))
+    }
+
+    async fn client_stream(
+        &self,
+        request: tonic::Request<Streaming<CallRequest>>,
+    ) -> Result<tonic::Response<CallResponse>, Status> {
+        self.agreed(Calls::ClientStream).map_err(Status::unimplemented)?;
+        stream::client(self, request.into_inner()).await
+    }
+
+    async fn server_stream(&self, request: tonic::Request<CallRequest>) -> Result<tonic::Response<Answers>, Status> {
+        self.agreed(Calls::ServerStream).map_err(Status::unimplemented)?;
+        stream::server(self, request.get_ref().id).await
+    }
+
+    async fn bidi(&self, request: tonic::Request<Streaming<CallRequest>>) -> Result<tonic::Response<Answers>, Status> {
+        self.agreed(Calls::Bidi).map_err(Status::unimplemented)?;
+        stream::bidi(self, request.into_inner()).await
     }
 }
 

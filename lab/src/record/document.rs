@@ -32,7 +32,7 @@ pub struct Document {
 pub enum Outcome {
     /// It was what it claims to be.
     Measured(Box<Measured>),
-    /// The client's program is not there.
+    /// The client's program is not there, or does not do what the scenario asks for.
     Absent(String),
     /// The client did something that leaves nothing to measure.
     Fault(String),

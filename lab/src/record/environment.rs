@@ -76,6 +76,8 @@ pub struct ScenarioFlag {
     pub summary: String,
     /// The clients that are measured in it.
     pub clients: Vec<String>,
+    /// The scenario it is compared with, in which nothing happens to such calls.
+    pub steady: String,
 }
 
 /// A client of the matrix.
@@ -141,6 +143,7 @@ pub(crate) fn sample_environment() -> Environment {
                     name: name.to_owned(),
                     summary: summary.to_owned(),
                     clients: vec!["obit".to_owned(), "tonic".to_owned()],
+                    steady: "steady".to_owned(),
                 })
                 .into(),
             clients: ["obit", "tonic"]

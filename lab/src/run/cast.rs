@@ -17,7 +17,7 @@ use crate::net::{
     undisturbed, undisturbed_ports,
 };
 use crate::pod::{self, PORT};
-use crate::scenario::{Action, Event, PODS, Scenario, Target};
+use crate::scenario::{Action, Calls, Event, PODS, Scenario, Target};
 
 /// The DNS server's port.
 const DNS_PORT: u16 = 53;
@@ -41,6 +41,7 @@ pub(super) struct Cast {
     pub(super) topology: Topology,
     directory: TempDir,
     calls: u64,
+    kind: Calls,
 }
 
 /// The monitor's node.
@@ -91,6 +92,7 @@ impl Cast {
             topology,
             directory,
             calls: settings.concurrency * settings.requests,
+            kind: scenario.calls,
         };
         for number in 0..PODS {
             cast.begin(number)?;
@@ -186,6 +188,8 @@ impl Cast {
             &journal,
             "--calls",
             &calls,
+            "--kind",
+            self.kind.name(),
         ];
         self.pods[number] = Some(LabProcess::start(host, "pod", &arguments.map(str::to_owned))?);
         Ok(())

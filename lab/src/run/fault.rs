@@ -16,6 +16,9 @@ pub enum ClientFault {
         /// What brings it here.
         remedy: &'static str,
     },
+    /// It cannot do what the scenario asks for.
+    #[error("it {0}")]
+    Unable(String),
     /// The proxy that it calls through has ended.
     #[error("its proxy {program} ended ({status}); what it said is above")]
     Proxy {

@@ -57,6 +57,9 @@ pub async fn run(scenario: &Scenario, client: &Client, settings: &Settings) -> a
 /// Hears the client until it has come as far as `far` says.
 async fn hear(client: &mut LabProcess, said: &mut Reading, far: fn(&Reading) -> bool) -> anyhow::Result<()> {
     while !far(said) {
+        if let Some(why) = said.unable() {
+            return Err(ClientFault::Unable(why.to_owned()).into());
+        }
         let line = client.next_line().await;
         match line.map_err(|error| ClientFault::Unreadable(error.to_string()))? {
             Some(line) => said.line(&line).map_err(ClientFault::from)?,
@@ -70,7 +73,7 @@ impl Stage {
     async fn set(scenario: &Scenario, victim: usize, client: &Client, settings: &Settings) -> anyhow::Result<Self> {
         let cast = Cast::set(scenario, victim, client.needs_monitor(), settings).await?;
         let host = &cast.topology.client;
-        let told = environment(settings, &cast);
+        let told = environment(scenario, settings, &cast);
         let mut sidecar = match client.program() {
             Program::Sidecar(setup) => Some(Sidecar::start(*setup, host, &told, cast.directory())?),
             _ => None,
@@ -230,7 +233,7 @@ fn unanswered(journal: &[u8], calls: &[Call], performed: &[Performed], pod: usiz
 }
 
 /// What the client is told.
-fn environment(settings: &Settings, cast: &Cast) -> Environment {
+fn environment(scenario: &Scenario, settings: &Settings, cast: &Cast) -> Environment {
     Environment {
         target: format!("{}:{PORT}", dns::NAME.trim_end_matches('.')),
         name_server: cast.name_server(),
@@ -238,6 +241,7 @@ fn environment(settings: &Settings, cast: &Cast) -> Environment {
         pods: (0..PODS).map(|pod| cast.address(pod)).collect(),
         concurrency: settings.concurrency,
         requests: settings.requests,
+        calls: scenario.calls,
         seconds: settings.bound.as_secs(),
         idempotent: settings.idempotent,
         monitor: cast.socket(),

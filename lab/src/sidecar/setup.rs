@@ -103,6 +103,7 @@ impl Setup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::Calls;
 
     fn told(idempotent: bool) -> Environment {
         Environment {
@@ -114,6 +115,7 @@ mod tests {
                 .into(),
             concurrency: 500,
             requests: 300,
+            calls: Calls::Unary,
             seconds: 60,
             idempotent,
             monitor: None,

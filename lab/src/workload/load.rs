@@ -5,16 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tonic::Status;
 use tonic::body::Body;
 use tonic::client::GrpcService;
 
+use super::call::{Ask, call};
 use super::classes::describe;
 use super::{Call, Classes, Outcome};
 use crate::clock::monotonic_ns;
 use crate::pod::WARM_UP;
-use crate::pod::proto::CallRequest;
 use crate::pod::proto::demo_client::DemoClient;
+use crate::scenario::Calls;
 
 /// What tonic's generated client can stand on, for callers on any thread.
 pub trait Transport:
@@ -53,6 +53,8 @@ pub struct Load {
     pub concurrency: u64,
     /// Calls each caller makes.
     pub requests: u64,
+    /// What a call is.
+    pub calls: Calls,
     /// Whether calls are marked as idempotent for clients that look at it.
     pub idempotent: bool,
     /// When a run that has not ended is stopped.
@@ -78,6 +80,7 @@ pub struct Done {
 /// When one has not answered within `patience`.
 pub(super) async fn warm_up<T: Transport>(
     client: &DemoClient<T>,
+    calls: Calls,
     pods: usize,
     patience: Duration,
 ) -> anyhow::Result<()> {
@@ -85,12 +88,16 @@ pub(super) async fn warm_up<T: Transport>(
     let mut last = String::from("no call ended");
     let warming = async {
         while seen.contains(&false) {
-            let mut calls = JoinSet::new();
+            let ask = Ask {
+                calls,
+                id: WARM_UP,
+                idempotent: true,
+            };
+            let mut asked = JoinSet::new();
             for _ in 0..10 * pods {
-                let client = client.clone();
-                calls.spawn(async move { call(client, WARM_UP, true).await });
+                asked.spawn(call(client.clone(), ask));
             }
-            while let Some(answer) = calls.join_next().await {
+            while let Some(answer) = asked.join_next().await {
                 match answer? {
                     Ok(pod) => {
                         if let Some(seen) = seen.get_mut(usize::from(pod)) {
@@ -123,7 +130,7 @@ pub(super) async fn apply<T: Transport>(client: &DemoClient<T>, load: Load) -> D
         )));
         traces.push(trace.clone());
         let ids = caller * load.requests..(caller + 1) * load.requests;
-        callers.spawn(ask(client.clone(), ids, load.idempotent, trace, classes.clone()));
+        callers.spawn(ask(client.clone(), ids, load, trace, classes.clone()));
     }
     let all = async { while callers.join_next().await.is_some() {} };
     let stopped = tokio::time::timeout(load.bound, all).await.is_err();
@@ -147,7 +154,7 @@ pub(super) async fn apply<T: Transport>(client: &DemoClient<T>, load: Load) -> D
 async fn ask<T: Transport>(
     client: DemoClient<T>,
     ids: std::ops::Range<u64>,
-    idempotent: bool,
+    load: Load,
     trace: Arc<Mutex<Vec<Call>>>,
     classes: Arc<Mutex<Classes>>,
 ) {
@@ -170,7 +177,12 @@ async fn ask<T: Transport>(
             },
             true,
         );
-        let answer = call(client.clone(), id, idempotent).await;
+        let ask = Ask {
+            calls: load.calls,
+            id,
+            idempotent: load.idempotent,
+        };
+        let answer = call(client.clone(), ask).await;
         let end_ns = monotonic_ns();
         let outcome = match answer {
             Ok(pod) => Outcome::Answered(pod),
@@ -190,15 +202,4 @@ async fn ask<T: Transport>(
             false,
         );
     }
-}
-
-/// One call; the number of the pod that answered.
-async fn call<T: Transport>(mut client: DemoClient<T>, id: u64, idempotent: bool) -> Result<u8, Status> {
-    let mut request = tonic::Request::new(CallRequest { id });
-    if idempotent {
-        super::mark_idempotent(&mut request);
-    }
-    let response = client.call(request).await?.into_inner();
-    let number = response.pod.strip_prefix("pod-").and_then(|number| number.parse().ok());
-    number.ok_or_else(|| Status::data_loss(format!("answered by {:?}, which is no pod", response.pod)))
 }

@@ -1,6 +1,7 @@
 //! The workload: the near end of the data path. A process of its own in the client's namespace that drives one client
 //! library with the article's load and hands back every call it made.
 
+mod call;
 mod classes;
 mod clients;
 mod load;

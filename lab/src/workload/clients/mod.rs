@@ -14,7 +14,6 @@ use super::Observations;
 use super::load::{Done, Load, Transport, apply, warm_up};
 use super::process::rendezvous;
 use crate::contract::Environment;
-use crate::pod::proto::CallRequest;
 use crate::pod::proto::demo_client::DemoClient;
 
 /// A client the lab can measure.
@@ -68,7 +67,7 @@ impl ClientKind {
 const WARM_UP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Marks a call for clients that may repeat it.
-pub(super) fn mark_idempotent(request: &mut tonic::Request<CallRequest>) {
+pub(super) fn mark_idempotent<M>(request: &mut tonic::Request<M>) {
     request.extensions_mut().insert(::obit::Idempotent(true));
 }
 
@@ -99,11 +98,12 @@ pub(super) async fn drive(client: ClientKind, told: &Environment) -> anyhow::Res
 
 async fn drive_transport<T: Transport>(transport: T, told: &Environment) -> anyhow::Result<Done> {
     let client = DemoClient::new(transport);
-    warm_up(&client, told.pods.len(), WARM_UP_PATIENCE).await?;
+    warm_up(&client, told.calls, told.pods.len(), WARM_UP_PATIENCE).await?;
     rendezvous().await?;
     let load = Load {
         concurrency: told.concurrency,
         requests: told.requests,
+        calls: told.calls,
         idempotent: told.idempotent,
         bound: Duration::from_secs(told.seconds),
     };
