@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -18,6 +19,7 @@ type environment struct {
 	pods        []string
 	concurrency uint64
 	requests    uint64
+	calls       string
 	seconds     uint64
 	idempotent  bool
 }
@@ -44,6 +46,7 @@ func readEnvironment() (environment, error) {
 	told.pods = strings.Split(text("OBIT_LAB_PODS"), ",")
 	told.concurrency = number("OBIT_LAB_CONCURRENCY")
 	told.requests = number("OBIT_LAB_REQUESTS")
+	told.calls = cmp.Or(os.Getenv("OBIT_LAB_CALLS"), unary)
 	told.seconds = number("OBIT_LAB_SECONDS")
 	told.idempotent = text("OBIT_LAB_IDEMPOTENT") == "true"
 	return told, err
@@ -54,6 +57,7 @@ type line struct {
 	Type    string  `json:"type"`
 	AtNS    *uint64 `json:"at_ns,omitempty"`
 	Stopped bool    `json:"stopped,omitempty"`
+	Why     string  `json:"why,omitempty"`
 	*callLine
 }
 
@@ -64,7 +68,6 @@ type callLine struct {
 	Pod     string `json:"pod,omitempty"`
 	Error   string `json:"error,omitempty"`
 }
-
 
 // say writes lines and sees to it that they are read.
 func say(lines ...line) error {

@@ -12,7 +12,10 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-const method = "/obit.lab.v1.Demo/Call"
+const (
+	service = "/obit.lab.v1.Demo/"
+	method  = service + "Call"
+)
 
 // grpcClient is grpc-go over the pods' headless name.
 type grpcClient struct{ connection *grpc.ClientConn }

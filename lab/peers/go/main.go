@@ -17,6 +17,26 @@ type client interface {
 	pods(n int) int
 }
 
+// A streamer makes calls that stream as well.
+type streamer interface {
+	client
+	// stream makes one call of the kind that the lab names, and returns the name of the pod that answered.
+	stream(ctx context.Context, calls string, id uint64) (string, error)
+}
+
+// streaming is a streamer whose calls are all of one kind.
+type streaming struct {
+	streamer
+	calls string
+}
+
+func (s streaming) call(ctx context.Context, id uint64) (string, error) {
+	return s.stream(ctx, s.calls, id)
+}
+
+// unary is the kind of calls that do not stream.
+const unary = "unary"
+
 // clients are the set-ups, by the name that the lab gives them.
 var clients = map[string]func(environment) (client, error){
 	"grpc-go":               roundRobin,
@@ -45,6 +65,13 @@ func run(arguments []string) error {
 	client, err := clients[arguments[0]](told)
 	if err != nil {
 		return err
+	}
+	if told.calls != unary {
+		able, streams := client.(streamer)
+		if _, known := kinds[told.calls]; !streams || !known {
+			return say(line{Type: "unable", Why: "does not do streaming calls"})
+		}
+		client = streaming{able, told.calls}
 	}
 	return drive(client, told)
 }

@@ -14,6 +14,7 @@ pub struct Environment {
     pub pods: usize,
     pub concurrency: u64,
     pub requests: u64,
+    pub calls: String,
     pub bound: Duration,
 }
 
@@ -29,6 +30,7 @@ impl Environment {
             pods: text("OBIT_LAB_PODS")?.split(',').count(),
             concurrency: number("OBIT_LAB_CONCURRENCY")?,
             requests: number("OBIT_LAB_REQUESTS")?,
+            calls: std::env::var("OBIT_LAB_CALLS").unwrap_or_else(|_| "unary".into()),
             bound: Duration::from_secs(number("OBIT_LAB_SECONDS")?),
         })
     }
@@ -39,6 +41,7 @@ impl Environment {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Line {
     Ready,
+    Unable { why: String },
     Started { at_ns: u64 },
     Call(Call),
     Done { at_ns: u64, stopped: bool },

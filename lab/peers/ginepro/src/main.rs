@@ -1,5 +1,6 @@
 //! ginepro as a client of obit's lab. Keeps the contract of `docs/lab.md`.
 
+mod call;
 mod channel;
 mod contract;
 mod load;
