@@ -147,6 +147,33 @@ fn a_killed_pod_answers_no_more_and_the_report_says_who_died() {
 }
 
 #[test]
+fn streams_are_cut_by_a_death_and_compared_with_streams_that_nothing_befalls() {
+    let (pid, output) = finished(&[
+        "kill-bidi",
+        "--client",
+        "tonic",
+        "--concurrency",
+        "20",
+        "--requests",
+        "150",
+        "--seed",
+        "1",
+        "--json",
+    ]);
+    let (stdout, stderr) = (
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    );
+    assert!(output.status.success(), "{stderr}");
+    let line: Value = serde_json::from_str(&stdout).unwrap();
+    let calls = |outcome: &str| line[outcome].as_u64().unwrap();
+    assert!(calls("fail") > 0 && calls("success") > 2_000, "{line}");
+    assert!(line["steady_ratio"].is_number(), "{line}");
+    assert_eq!(stderr.matches("tonic steady-bidi ... ").count(), 2, "{stderr}");
+    assert_eq!(namespaces(pid), Vec::<String>::new());
+}
+
+#[test]
 fn a_run_that_ends_before_the_death_is_refused_and_leaves_nothing_behind() {
     let (pid, output) = finished(&[
         "kill",
@@ -240,10 +267,10 @@ const OWN: &str = concat!(
     " client tonic --parent 1; exit $?'"
 );
 
-/// What a short steady run says of clients of these command lines, and how it ended.
-fn brought(seconds: &str, commands: &[&str]) -> (Output, Vec<Value>) {
+/// What a short run of `steady`, or of its variant with other calls, says of clients of these command lines, and how it ended.
+fn brought(steady: &str, seconds: &str, commands: &[&str]) -> (Output, Vec<Value>) {
     let mut arguments = vec![
-        "steady",
+        steady,
         "--concurrency",
         "5",
         "--requests",
@@ -262,7 +289,7 @@ fn brought(seconds: &str, commands: &[&str]) -> (Output, Vec<Value>) {
 
 #[test]
 fn a_program_that_keeps_the_contract_is_measured_like_the_lab_s_own() {
-    let (output, lines) = brought("60", &[OWN]);
+    let (output, lines) = brought("steady", "60", &[OWN]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let [line] = &lines[..] else { panic!("{lines:?}") };
     assert_eq!((&line["client"], &line["success"]), (&"sh".into(), &100.into()));
@@ -273,6 +300,7 @@ fn a_program_that_breaks_the_contract_is_named_and_the_others_results_stand() {
     let ready = r#"echo {\"type\":\"ready\"}"#;
     let started = format!("{ready} && read go && echo {{\\\"type\\\":\\\"started\\\",\\\"at_ns\\\":1}}");
     let (output, lines) = brought(
+        "steady",
         "2",
         &[
             "/nowhere/mine",
@@ -297,4 +325,22 @@ fn a_program_that_breaks_the_contract_is_named_and_the_others_results_stand() {
     ] {
         assert!(fault(number).contains(expected), "{}", fault(number));
     }
+}
+
+#[test]
+fn a_program_that_does_no_streaming_calls_is_named_and_one_that_ignores_the_kind_is_not_measured() {
+    let unable = r#"echo {\"type\":\"unable\",\"why\":\"does not do streaming calls\"}"#;
+    let unary = OWN.replace("sh -c '", "sh -c 'unset OBIT_LAB_CALLS; ");
+    let (output, lines) = brought("steady-bidi", "2", &[&format!("sh -c '{unable}'"), &unary, OWN]);
+    assert!(!output.status.success());
+    let [measured, unable, unary] = &lines[..] else {
+        panic!("{lines:?}")
+    };
+    assert_eq!(
+        (&measured["scenario"], &measured["success"]),
+        (&"steady-bidi".into(), &100.into())
+    );
+    let fault = |line: &Value| line["fault"].as_str().unwrap_or_else(|| panic!("{line}")).to_owned();
+    assert_eq!(fault(unable), "sh steady-bidi: it does not do streaming calls");
+    assert!(fault(unary).contains("not become ready within 2s"), "{}", fault(unary));
 }
