@@ -20,14 +20,14 @@ use crate::scenario::MESSAGES;
 pub(super) type Answers = Pin<Box<dyn Stream<Item = Result<CallResponse, Status>> + Send>>;
 
 /// A call that goes on.
-struct Course {
+struct Ongoing {
     pod: Arc<Pod>,
     id: u64,
     began: Instant,
     think: Duration,
 }
 
-impl Course {
+impl Ongoing {
     /// Begins with the first request of a call.
     fn begin(pod: &Arc<Pod>, id: u64) -> Result<Self, Status> {
         Ok(Self {
@@ -65,10 +65,10 @@ impl Course {
 }
 
 /// Begins with the first of `requests`.
-async fn begin(pod: &Arc<Pod>, requests: &mut Streaming<CallRequest>) -> Result<Course, Status> {
+async fn begin(pod: &Arc<Pod>, requests: &mut Streaming<CallRequest>) -> Result<Ongoing, Status> {
     let first = requests.message().await?;
     let first = first.ok_or_else(|| Status::invalid_argument("a call without a request"))?;
-    Course::begin(pod, first.id)
+    Ongoing::begin(pod, first.id)
 }
 
 /// All of `requests`, then one answer.
@@ -76,22 +76,22 @@ pub(super) async fn client(
     pod: &Arc<Pod>,
     mut requests: Streaming<CallRequest>,
 ) -> Result<Response<CallResponse>, Status> {
-    let course = begin(pod, &mut requests).await?;
+    let call = begin(pod, &mut requests).await?;
     for number in 2..=MESSAGES {
-        course.request(number, &mut requests).await?;
+        call.request(number, &mut requests).await?;
     }
     if requests.message().await?.is_some() {
         return Err(Status::invalid_argument(format!(
             "call {} has more than {MESSAGES} requests",
-            course.id
+            call.id
         )));
     }
-    Ok(Response::new(course.answer(MESSAGES).await?))
+    Ok(Response::new(call.answer(MESSAGES).await?))
 }
 
 /// One request, then all answers.
 pub(super) async fn server(pod: &Arc<Pod>, id: u64) -> Result<Response<Answers>, Status> {
-    answers(Course::begin(pod, id)?, None).await
+    answers(Ongoing::begin(pod, id)?, None).await
 }
 
 /// An answer to each of `requests`.
@@ -100,17 +100,17 @@ pub(super) async fn bidi(pod: &Arc<Pod>, mut requests: Streaming<CallRequest>) -
 }
 
 /// The answers, of which the first is waited for, each to one of `requests` if there are such.
-async fn answers(course: Course, requests: Option<Streaming<CallRequest>>) -> Result<Response<Answers>, Status> {
-    let first = course.answer(1).await?;
-    let rest = try_unfold((course, requests, 2), |(course, mut requests, number)| async move {
+async fn answers(call: Ongoing, requests: Option<Streaming<CallRequest>>) -> Result<Response<Answers>, Status> {
+    let first = call.answer(1).await?;
+    let rest = try_unfold((call, requests, 2), |(call, mut requests, number)| async move {
         if number > MESSAGES {
             return Ok(None);
         }
         if let Some(requests) = &mut requests {
-            course.request(number, requests).await?;
+            call.request(number, requests).await?;
         }
-        let answer = course.answer(number).await?;
-        Ok(Some((answer, (course, requests, number + 1))))
+        let answer = call.answer(number).await?;
+        Ok(Some((answer, (call, requests, number + 1))))
     });
     Ok(Response::new(Box::pin(once(ready(Ok(first))).chain(rest))))
 }

@@ -76,7 +76,9 @@ pub async fn call(channel: LoadBalancedChannel, calls: Calls, id: u64) -> Result
     match calls {
         Calls::Unary => Ok(client.unary(Request::new(message), path, codec).await?.into_inner().pod),
         Calls::ClientStream => {
-            let answer = client.client_streaming(Request::new(paced(message)), path, codec).await?;
+            let answer = client
+                .client_streaming(Request::new(paced(message)), path, codec)
+                .await?;
             Ok(answer.into_inner().pod)
         }
         Calls::ServerStream => {
