@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args as _, CommandFactory as _, FromArgMatches as _};
 
 use crate::api::ApiArgs;
-use crate::bench::{BenchSettings, RoleArgs, Suite, client, monitor};
+use crate::bench::{BenchSettings, Chosen, Effort, RoleArgs, Suite, client, lab, monitor};
 use crate::child::beside_this_binary;
 use crate::client::Client;
 use crate::dns::DnsArgs;
@@ -71,8 +71,7 @@ pub enum Command {
     /// Every scenario with every client, several times, kept in a folder.
     Matrix(MatrixArgs),
     /// What obit costs and how fast it is, held against what is promised.
-    #[command(subcommand)]
-    Bench(BenchCommand),
+    Bench(BenchesArgs),
     /// What the folder of a matrix says, as a page with pictures, or as tables of markdown. Needs no root.
     Report(ReportArgs),
     /// A pod (one of the lab's own processes).
@@ -101,13 +100,80 @@ pub enum Command {
     Role(RoleArgs),
 }
 
-/// What can be measured.
-#[derive(Debug, clap::Subcommand)]
+/// The benches: all of them in one run, or one.
+#[derive(Debug, Clone, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct BenchesArgs {
+    /// One of them; without it all are run, and their results kept in one file.
+    #[command(subcommand)]
+    pub what: Option<BenchCommand>,
+    /// How all are run.
+    #[command(flatten)]
+    pub all: GatherArgs,
+}
+
+/// What can be measured by itself.
+#[derive(Debug, Clone, clap::Subcommand)]
 pub enum BenchCommand {
     /// What the monitor costs and how fast it is.
     Monitor(BenchArgs<monitor::Part>),
     /// What the client library costs and how fast it is.
     Client(BenchArgs<client::Part>),
+    /// What becomes of calls in the lab's scenarios, beside runs in which nothing happens.
+    Lab(BenchArgs<lab::Part>),
+}
+
+/// How much work is done.
+#[derive(Debug, Clone, clap::Args)]
+pub struct EffortArgs {
+    /// How often each part is measured; its two sides by turns where it has two. 7 times unless given: of fewer pairs no comparison
+    /// can tell a change from noise. With --quick fewer where a pair takes long, with --trial once.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub pairs: Option<u16>,
+    /// Do a fifth of the work: to be compared with another quick run, not with the targets.
+    #[arg(long)]
+    pub quick: bool,
+    /// Do a fiftieth of the work, beside whatever else runs: shows that the bench works, judges nothing.
+    #[arg(long, conflicts_with = "quick")]
+    pub trial: bool,
+}
+
+impl EffortArgs {
+    /// Pairs of each part, if they were given.
+    #[must_use]
+    pub fn pairs(&self) -> Option<usize> {
+        self.pairs.map(usize::from)
+    }
+
+    /// How much of the work is done.
+    #[must_use]
+    pub fn effort(&self) -> Effort {
+        match (self.quick, self.trial) {
+            (false, false) => Effort::Full,
+            (true, _) => Effort::Quick,
+            (false, true) => Effort::Trial,
+        }
+    }
+}
+
+/// What a run of all benches can be told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct GatherArgs {
+    /// Where the results go; into the folder `bench` beside what cargo built, named after the date, unless given.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// A part to measure, as `monitor/stall`, or a bench, as `lab`; repeat it for several. Everything unless given.
+    #[arg(long = "part", value_name = "NAME", value_parser = Chosen::named)]
+    pub parts: Vec<Chosen>,
+    /// How much of it.
+    #[command(flatten)]
+    pub effort: EffortArgs,
+    /// The tables as markdown.
+    #[arg(long)]
+    pub markdown: bool,
+    /// The `obit` binary; the one beside this program unless given.
+    #[arg(long, value_name = "PATH")]
+    pub monitor: Option<PathBuf>,
 }
 
 /// What a bench can be told.
@@ -116,18 +182,15 @@ pub struct BenchArgs<P: Suite> {
     /// What to measure; everything unless given.
     #[arg(value_name = "PART")]
     pub parts: Vec<P>,
-    /// How often each part is measured; its two sides by turns where it has two.
-    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1_000))]
-    pub pairs: u16,
+    /// How much of it.
+    #[command(flatten)]
+    pub effort: EffortArgs,
     /// One line of JSON a row on standard output, as soon as it is known, instead of a table.
     #[arg(long, conflicts_with = "markdown")]
     pub json: bool,
     /// The table as markdown.
     #[arg(long)]
     pub markdown: bool,
-    /// Do a fiftieth of the work, beside whatever else runs: shows that the bench works, judges nothing.
-    #[arg(long)]
-    pub trial: bool,
     /// The `obit` binary; the one beside this program unless given.
     #[arg(long, value_name = "PATH")]
     pub monitor: Option<PathBuf>,
@@ -143,8 +206,8 @@ impl<P: Suite> BenchArgs<P> {
         let wanted = wanted.filter(|part| self.parts.is_empty() || self.parts.contains(part));
         Ok(BenchSettings {
             parts: wanted.collect(),
-            pairs: self.pairs.into(),
-            trial: self.trial,
+            pairs: self.effort.pairs(),
+            effort: self.effort.effort(),
             monitor: self.monitor.clone().map_or_else(|| beside_this_binary("obit"), Ok)?,
         })
     }
@@ -359,6 +422,37 @@ mod tests {
             panic!("latency is a command")
         };
         assert_eq!(args.trials, 1_000);
+    }
+
+    fn benches(arguments: &[&str]) -> Result<BenchesArgs, String> {
+        match parsed(&[&["bench"], arguments].concat())? {
+            Asked::Other(Command::Bench(args)) => Ok(args),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    #[test]
+    fn bench_is_all_of_them_unless_one_is_named() {
+        let all = benches(&["--quick", "--part", "lab", "--part", "monitor/stall"]).unwrap();
+        assert!(all.what.is_none());
+        assert_eq!((all.all.effort.effort(), all.all.parts.len()), (Effort::Quick, 2));
+        let one = benches(&["lab", "kill", "--trial", "--pairs", "2"]).unwrap();
+        let Some(BenchCommand::Lab(one)) = one.what else {
+            panic!("lab is a bench")
+        };
+        let settings = one.settings().unwrap();
+        assert_eq!(settings.parts, [lab::Part::Kill]);
+        assert_eq!((settings.effort, settings.pairs), (Effort::Trial, Some(2)));
+    }
+
+    #[test]
+    fn a_part_that_is_none_and_efforts_that_exclude_each_other_are_named() {
+        let error = benches(&["--part", "lab/stall"]).unwrap_err();
+        assert!(
+            error.contains("'lab/stall'") && error.contains("monitor/stall"),
+            "{error}"
+        );
+        assert!(benches(&["--quick", "--trial"]).unwrap_err().contains("--trial"));
     }
 
     #[test]

@@ -3,18 +3,18 @@
 use std::future::Future;
 use std::process::ExitCode;
 
-use obit_lab::cli::{Asked, BenchCommand, Command, RunArgs};
+use obit_lab::cli::{Asked, BenchCommand, BenchesArgs, Command, GatherArgs, RunArgs};
 use obit_lab::{api, bench, dns, latency, matrix, neighbour, pod, session, workload};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
     let asked = Asked::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let result = match asked {
-        Asked::Scenario(scenario, args) => lab(session::scenario(&scenario, &args)),
+        Asked::Scenario(scenario, args) => lab(session::scenario(&scenario, &args)).map(|()| ExitCode::SUCCESS),
         Asked::Other(command) => other(command),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("obit-lab: {error:#}");
             ExitCode::FAILURE
@@ -22,13 +22,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn other(command: Command) -> anyhow::Result<()> {
-    match command {
+fn other(command: Command) -> anyhow::Result<ExitCode> {
+    let done = match command {
         Command::Run(RunArgs { scenario, args }) => lab(session::scenario(&scenario, &args)),
         Command::Demo(args) => lab(session::demo(&args)),
         Command::Latency(args) => lab(session::latency(&args)),
-        Command::Bench(BenchCommand::Monitor(args)) => lab(session::bench(&args)),
-        Command::Bench(BenchCommand::Client(args)) => lab(session::bench(&args)),
+        Command::Bench(BenchesArgs { what, all }) => benches(what, &all),
         Command::Matrix(args) => lab(matrix::run(&args)),
         Command::Report(args) => matrix::report(&args),
         Command::Pod(args) => pod::run(&args),
@@ -39,6 +38,16 @@ fn other(command: Command) -> anyhow::Result<()> {
         Command::Peer(args) => latency::run_peer(&args),
         Command::Deaths(args) => latency::run_deaths(&args),
         Command::Role(args) => bench::run_role(&args),
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+fn benches(what: Option<BenchCommand>, all: &GatherArgs) -> anyhow::Result<()> {
+    match what {
+        None => lab(bench::gather(all)),
+        Some(BenchCommand::Monitor(args)) => lab(session::bench(&args)),
+        Some(BenchCommand::Client(args)) => lab(session::bench(&args)),
+        Some(BenchCommand::Lab(args)) => lab(session::bench(&args)),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use anyhow::Context as _;
 
-use crate::bench::{self, Outcome, Suite};
+use crate::bench::{self, Effort, Outcome, Row, Suite};
 use crate::cli::{BenchArgs, LabArgs, LatencyArgs};
 use crate::client::Client;
 use crate::clock::monotonic_ns;
@@ -115,7 +115,7 @@ pub async fn latency(args: &LatencyArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Measures what obit costs and how fast it is. A missed target is said, and is no error.
+/// Measures what obit costs and how fast it is, with one of the benches. A missed target is said, and is no error.
 ///
 /// # Errors
 /// As [`scenario`].
@@ -124,23 +124,27 @@ pub async fn bench<P: Suite>(args: &BenchArgs<P>) -> anyhow::Result<()> {
     let settings = args.settings()?;
     let minutes = bench::estimate(&settings).as_secs().div_ceil(60);
     eprintln!(
-        "{} parts, {} pairs each{}",
+        "{} parts, {}{}",
         settings.parts.len(),
-        settings.pairs,
-        if settings.trial {
-            ", on trial".to_owned()
-        } else {
-            format!(": about {minutes} min")
+        match settings.pairs {
+            Some(pairs) => format!("{pairs} pairs each"),
+            None => "as many pairs as the effort affords".to_owned(),
+        },
+        match settings.effort {
+            Effort::Full => format!(": about {minutes} min"),
+            Effort::Quick => ", quick".to_owned(),
+            Effort::Trial => ", on trial".to_owned(),
         },
     );
     let mut outcomes: Vec<Outcome> = Vec::new();
-    let run = P::run(&settings, |done| {
+    let run = P::run(&settings, |_, measured| {
+        let measured = measured?;
         if args.json {
-            for outcome in done {
-                println!("{}", outcome.line()?);
+            for outcome in &measured {
+                println!("{}", serde_json::to_string(&Row::of(P::NAME, outcome))?);
             }
         }
-        outcomes.extend_from_slice(done);
+        outcomes.extend(measured);
         Ok(())
     });
     let ended = run.await;
@@ -192,7 +196,11 @@ fn prepare(args: &LabArgs, scenarios: &[&Scenario]) -> anyhow::Result<Settings> 
 
 /// The client's own steady run, then each of `scenarios`, all with calls of one kind, then the steady run again: a machine that slows
 /// down or speeds up meanwhile is in the mean of the two as it is in the scenarios between them.
-async fn compare(scenarios: &[&Scenario], client: &Client, settings: &Settings) -> anyhow::Result<Vec<Compared>> {
+pub(crate) async fn compare(
+    scenarios: &[&Scenario],
+    client: &Client,
+    settings: &Settings,
+) -> anyhow::Result<Vec<Compared>> {
     let steady = known(scenarios.first().context("no scenario")?.steady())?;
     let before = observed(steady, client, settings).await?;
     if *scenarios == [steady] {

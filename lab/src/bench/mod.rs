@@ -1,10 +1,14 @@
-//! What obit costs and how fast it is, on this machine, held against what is promised: the monitor, and the client library.
-//! Stands beside the data path, and sees both from outside.
+//! What obit costs and how fast it is, on this machine, held against what is promised: the monitor, the client library, and the
+//! scenarios of the lab. Stands beside the data path, and sees all of it from outside.
 
 pub mod client;
 mod daemon;
+mod file;
+mod gather;
+pub mod lab;
 pub mod monitor;
 mod outcome;
+mod record;
 mod role;
 mod run;
 mod spread;
@@ -13,8 +17,11 @@ mod table;
 mod talk;
 mod usage;
 
+pub use file::FileError;
+pub use gather::{Chosen, gather};
 pub use outcome::{Outcome, Target};
+pub use record::{BenchFile, BenchFlags, Bound, FailedPart, Range, Row, Values};
 pub use role::{RoleArgs, run as run_role};
-pub use run::{BenchSettings, Suite, estimate};
-pub use spread::{Done, Spread};
+pub use run::{BenchSettings, Effort, Suite, estimate};
+pub use spread::{Done, Pairs, Spread};
 pub use table::{markdown, text};

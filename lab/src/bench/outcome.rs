@@ -1,9 +1,9 @@
 //! What a part found, held against its target. Pure.
 
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use anyhow::Context as _;
 
-use super::Spread;
+use super::Pairs;
+use super::spread::in_unit;
 
 /// What a median must be.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,15 +22,6 @@ impl Target {
             Self::RatioAtLeast(number) | Self::AtMost(number) => number,
         }
     }
-
-    /// Which way, as in the JSON.
-    #[must_use]
-    pub fn bound(self) -> &'static str {
-        match self {
-            Self::RatioAtLeast(_) => "ratio_at_least",
-            Self::AtMost(_) => "b_at_most",
-        }
-    }
 }
 
 /// What one part found of one quantity.
@@ -43,11 +34,11 @@ pub struct Outcome {
     /// The unit of A and B: "1/s", "us", "MiB", …
     pub unit: &'static str,
     /// A, what is compared with: one number a pair. `None` where there is nothing to compare with.
-    pub a: Option<Spread>,
+    pub a: Option<Pairs>,
     /// B, what is judged.
-    pub b: Spread,
+    pub b: Pairs,
     /// How much better B is than A, in each pair: B / A, or A / B of what is better the smaller it is.
-    pub ratio: Option<Spread>,
+    pub ratio: Option<Pairs>,
     /// What the median must be.
     pub target: Target,
     /// Why the target is missed whatever the median says.
@@ -68,8 +59,8 @@ impl Outcome {
             return None;
         }
         let by_median = match self.target {
-            Target::RatioAtLeast(least) => self.ratio.is_some_and(|ratio| ratio.median >= least),
-            Target::AtMost(most) => self.b.median <= most,
+            Target::RatioAtLeast(least) => self.ratio.as_ref().is_some_and(|ratio| ratio.spread.median >= least),
+            Target::AtMost(most) => self.b.spread.median <= most,
         };
         Some(by_median && self.fault.is_none())
     }
@@ -82,80 +73,54 @@ impl Outcome {
         (!said.is_empty()).then(|| said.join("; "))
     }
 
-    /// One line of JSON. The figures follow the keys every line has.
-    ///
-    /// # Errors
-    /// None that is known: numbers and words can be written.
-    pub fn line(&self) -> serde_json::Result<String> {
-        #[derive(Serialize)]
-        struct Line<'a> {
-            part: &'a str,
-            quantity: &'a str,
-            unit: &'a str,
-            pairs: usize,
-            a: Option<Range>,
-            b: Range,
-            ratio: Option<Range>,
-            target: f64,
-            bound: &'a str,
-            met: Option<bool>,
-            note: Option<String>,
-            #[serde(flatten)]
-            figures: Map<String, Value>,
-        }
-        let figures = self.figures.iter();
-        serde_json::to_string(&Line {
-            part: self.part,
-            quantity: self.quantity,
-            unit: self.unit,
-            pairs: self.b.count,
-            a: self.a.map(Range::from),
-            b: self.b.into(),
-            ratio: self.ratio.map(Range::from),
-            target: self.target.number(),
-            bound: self.target.bound(),
-            met: self.met(),
-            note: self.note(),
-            figures: figures
-                .map(|(name, value)| ((*name).to_owned(), json!(rounded(*value))))
-                .collect(),
+    /// One with a single side: so many of `quantity`, one number a pair, and not more than `most`.
+    pub(super) fn at_most(
+        part: &'static str,
+        quantity: &'static str,
+        unit: &'static str,
+        values: impl IntoIterator<Item = f64>,
+        most: f64,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            part,
+            quantity,
+            unit,
+            a: None,
+            b: Pairs::of(values).context("nothing was measured")?,
+            ratio: None,
+            target: Target::AtMost(most),
+            fault: None,
+            exempt: None,
+            remark: None,
+            figures: Vec::new(),
         })
     }
-}
 
-#[derive(Serialize)]
-struct Range {
-    median: f64,
-    min: f64,
-    max: f64,
-}
-
-impl From<Spread> for Range {
-    fn from(spread: Spread) -> Self {
-        Self {
-            median: rounded(spread.median),
-            min: rounded(spread.min),
-            max: rounded(spread.max),
-        }
+    /// The same of what must not happen in any pair: the median does not hide it.
+    pub(super) fn never(
+        part: &'static str,
+        quantity: &'static str,
+        unit: &'static str,
+        counts: &[u64],
+        what: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        let values = counts.iter().map(|count| in_unit(*count, 1.0));
+        let outcome = Self::at_most(part, quantity, unit, values, 0.0)?;
+        let pairs = counts.iter().filter(|count| **count > 0).count();
+        let fault = (pairs > 0).then(|| {
+            let what = what.map(|what| format!("; the first: {what}"));
+            format!("not 0 in {pairs} of {} pairs{}", counts.len(), what.unwrap_or_default())
+        });
+        Ok(Self { fault, ..outcome })
     }
-}
-
-/// Without digits nobody measured.
-fn rounded(value: f64) -> f64 {
-    (value * 1e4).round() / 1e4
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
 
-    fn spread(median: f64) -> Spread {
-        Spread {
-            count: 7,
-            median,
-            min: 0.5 * median,
-            max: 2.0 * median,
-        }
+    fn spread(median: f64) -> Pairs {
+        Pairs::of([1.0, 0.5, 2.0].map(|part| part * median)).unwrap()
     }
 
     pub(in super::super) fn sample() -> Outcome {
@@ -172,39 +137,6 @@ pub(super) mod tests {
             remark: None,
             figures: vec![("monitor_cpu_percent", 1.25)],
         }
-    }
-
-    #[test]
-    fn a_line_has_the_agreed_keys_first_and_then_the_figures() {
-        let text = sample().line().unwrap();
-        let order = [
-            "part",
-            "quantity",
-            "unit",
-            "pairs",
-            "a",
-            "b",
-            "ratio",
-            "target",
-            "bound",
-            "met",
-            "note",
-            "monitor_cpu_percent",
-        ];
-        let parsed: Map<String, Value> = serde_json::from_str(&text).unwrap();
-        assert_eq!(parsed.len(), order.len(), "{text}");
-        assert!(order.iter().all(|key| parsed.contains_key(*key)), "{text}");
-        assert!(
-            text.starts_with(
-                r#"{"part":"churn-unwatched","quantity":"connections","unit":"1/s","pairs":7,"a":{"median":50000.0,"#
-            ),
-            "{text}"
-        );
-        assert_eq!(parsed["ratio"]["median"], json!(0.9712));
-        assert_eq!(
-            (&parsed["target"], &parsed["bound"], &parsed["met"]),
-            (&json!(0.96), &json!("ratio_at_least"), &json!(true))
-        );
     }
 
     #[test]
@@ -233,8 +165,15 @@ pub(super) mod tests {
             exempt: Some("no SCHED_FIFO here".into()),
             ..sample()
         };
-        assert_eq!(exempt.met(), None);
-        let line: Value = serde_json::from_str(&exempt.line().unwrap()).unwrap();
-        assert!(line["met"].is_null() && line["note"] == "no SCHED_FIFO here");
+        assert_eq!((exempt.met(), exempt.note()), (None, Some("no SCHED_FIFO here".into())));
+    }
+
+    #[test]
+    fn what_must_never_happen_is_missed_when_it_happens_once() {
+        let never = |counts: &[u64]| Outcome::never("golem", "failed calls", "calls", counts, Some("lost")).unwrap();
+        assert_eq!(never(&[0, 0, 0]).met(), Some(true));
+        let once = never(&[0, 3, 0]);
+        assert_eq!((once.b.spread.median, once.met()), (0.0, Some(false)));
+        assert_eq!(once.note(), Some("not 0 in 1 of 3 pairs; the first: lost".into()));
     }
 }

@@ -58,6 +58,30 @@ pub(super) fn percentile(values: &[u64], share: f64) -> Option<u64> {
     values.get(rank - 1).copied()
 }
 
+/// One number a pair, in the order of the pairs, and what they sum up to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pairs {
+    /// The numbers.
+    pub values: Vec<f64>,
+    /// Summed up.
+    pub spread: Spread,
+}
+
+impl Pairs {
+    /// Keeps `values`; `None` of nothing, or if one of them is no number.
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let values: Vec<f64> = values.into_iter().collect();
+        let spread = Spread::of(values.iter().copied())?;
+        Some(Self { values, spread })
+    }
+}
+
+/// A count or a time in another unit.
+#[expect(clippy::cast_precision_loss, reason = "counts and times of a bench are below 2^53")]
+pub(super) fn in_unit(count: u64, unit: f64) -> f64 {
+    count as f64 / unit
+}
+
 /// How much was done in a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Done {

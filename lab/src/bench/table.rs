@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Outcome, Spread, Target};
+use super::{Outcome, Pairs, Spread, Target};
 
 const HEAD: [&str; 8] = ["part", "quantity", "unit", "A", "B", "ratio", "target", "met"];
 
@@ -10,21 +10,10 @@ const HEAD: [&str; 8] = ["part", "quantity", "unit", "A", "B", "ratio", "target"
 #[must_use]
 pub fn text(outcomes: &[Outcome]) -> String {
     let rows: Vec<_> = outcomes.iter().map(row).collect();
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([HEAD[column].len()]).max().unwrap_or(0)
-    };
-    let widths: Vec<_> = (0..HEAD.len()).map(width).collect();
-    let aligned = |cells: [&str; 8]| {
-        let mut line = String::new();
-        for (cell, width) in cells.iter().zip(&widths) {
-            let _ = write!(line, "{cell:<width$}  ");
-        }
-        format!("{}\n", line.trim_end())
-    };
-    let mut table = aligned(HEAD);
-    for (outcome, row) in outcomes.iter().zip(&rows) {
-        table += &aligned(row.each_ref().map(String::as_str));
+    let mut lines = columns(HEAD, &rows).into_iter();
+    let mut table = lines.next().unwrap_or_default();
+    for (outcome, line) in outcomes.iter().zip(lines) {
+        table += &line;
         if !outcome.figures.is_empty() {
             let _ = writeln!(table, "    {}", figures(outcome));
         }
@@ -33,6 +22,20 @@ pub fn text(outcomes: &[Outcome]) -> String {
         }
     }
     table
+}
+
+/// The lines of a table whose columns stand under their heads; the heads are the first.
+pub(super) fn columns<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> Vec<String> {
+    let mut lines = vec![head.map(str::to_owned)];
+    lines.extend(rows.iter().cloned());
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
+    let widths: Vec<_> = (0..N).map(|column| width(column).unwrap_or(0)).collect();
+    let aligned = lines.iter().map(|line| {
+        let cells = line.iter().zip(&widths);
+        let text: String = cells.map(|(cell, width)| format!("{cell:<width$}  ")).collect();
+        format!("{}\n", text.trim_end())
+    });
+    aligned.collect()
 }
 
 /// The same as a table of markdown.
@@ -49,7 +52,7 @@ pub fn markdown(outcomes: &[Outcome]) -> String {
 }
 
 fn row(outcome: &Outcome) -> [String; 8] {
-    let spread = |spread: Option<Spread>| spread.map_or_else(|| "–".to_owned(), range);
+    let spread = |pairs: Option<&Pairs>| pairs.map_or_else(|| "–".to_owned(), |pairs| range(pairs.spread));
     let sign = match outcome.target {
         Target::RatioAtLeast(_) => "ratio ≥",
         Target::AtMost(_) => "B ≤",
@@ -63,9 +66,9 @@ fn row(outcome: &Outcome) -> [String; 8] {
         outcome.part.to_owned(),
         outcome.quantity.to_owned(),
         outcome.unit.to_owned(),
-        spread(outcome.a),
-        range(outcome.b),
-        spread(outcome.ratio),
+        spread(outcome.a.as_ref()),
+        range(outcome.b.spread),
+        spread(outcome.ratio.as_ref()),
         format!("{sign} {}", outcome.target.number()),
         met.to_owned(),
     ]
@@ -85,7 +88,7 @@ fn figures(outcome: &Outcome) -> String {
 }
 
 /// As many digits as say something.
-fn plain(value: f64) -> String {
+pub(super) fn plain(value: f64) -> String {
     match value.abs() {
         small if small < 10.0 => format!("{value:.3}"),
         medium if medium < 1_000.0 => format!("{value:.1}"),

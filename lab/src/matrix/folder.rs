@@ -168,7 +168,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T, FolderError> {
 }
 
 /// Beside the file first, then in its place at once.
-fn write(path: &Path, value: &impl Serialize) -> Result<(), FolderError> {
+pub(crate) fn write(path: &Path, value: &impl Serialize) -> Result<(), FolderError> {
     let written = || {
         let folder = path.parent().unwrap_or(Path::new("."));
         let mut file = tempfile::Builder::new().suffix(".part").tempfile_in(folder)?;

@@ -6,7 +6,7 @@ use crate::record::Machine;
 
 /// This machine.
 #[must_use]
-pub(super) fn machine() -> Machine {
+pub(crate) fn machine() -> Machine {
     let file = |path| std::fs::read_to_string(path).unwrap_or_default();
     Machine {
         kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
@@ -19,7 +19,7 @@ pub(super) fn machine() -> Machine {
 /// Now, RFC 3339, to the second.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "a result carries the date of the calendar")]
-pub(super) fn date() -> String {
+pub(crate) fn date() -> String {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let second = i64::try_from(since_epoch.as_secs()).unwrap_or_default();
     jiff::Timestamp::from_second(second).unwrap_or_default().to_string()

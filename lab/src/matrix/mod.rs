@@ -12,10 +12,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 pub use args::MatrixArgs;
+pub(crate) use folder::write;
 pub use folder::{Folder, FolderError};
+pub(crate) use machine::{date, machine};
 pub use plan::{Step, plan};
 
 use self::plan::Pace;
+pub(crate) use self::versions::versions;
 use crate::cli::ReportArgs;
 use crate::client::Client;
 use crate::clock::monotonic_ns;
@@ -43,15 +46,15 @@ struct Matrix {
 /// The folder is valid at any time, and a matrix goes on with it.
 pub async fn run(args: &MatrixArgs) -> anyhow::Result<()> {
     session::ground()?;
-    let date = machine::date();
+    let date = date();
     let path = args.out.clone().unwrap_or_else(|| new_folder(&date));
     let seed = args.seed.or_else(|| seed_of(&path)).unwrap_or_else(monotonic_ns);
     let clients = args.clients();
     let environment = Environment {
         format: FORMAT,
         date,
-        machine: machine::machine(),
-        versions: versions::versions(&clients).await,
+        machine: machine(),
+        versions: versions(&clients).await,
         flags: args.flags(seed),
     };
     let matrix = Matrix {

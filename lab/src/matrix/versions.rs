@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const KEPT: usize = 80;
 
 /// The versions of obit and of `clients`.
-pub(super) async fn versions(clients: &[Client]) -> Versions {
+pub(crate) async fn versions(clients: &[Client]) -> Versions {
     let mut versions = Versions {
         obit: env!("CARGO_PKG_VERSION").to_owned(),
         clients: std::collections::BTreeMap::new(),

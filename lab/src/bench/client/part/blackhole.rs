@@ -7,7 +7,7 @@ use super::super::stage::Stage;
 use super::{Part, in_unit};
 use crate::bench::run::{Scale, Suite as _};
 use crate::bench::talk::{read, ready};
-use crate::bench::{Outcome, Spread, Target};
+use crate::bench::{Outcome, Pairs, Target};
 use crate::child::LabProcess;
 use crate::net::{Prepared, silence, undisturbed};
 
@@ -99,26 +99,29 @@ fn outcome(
 ) -> anyhow::Result<Outcome> {
     let spreads = |side: usize| {
         let rates = sides[side].iter();
-        let rates =
-            rates.map(|lost| Spread::of(lost.iter().map(|it| in_unit(of(it), 1e6))).context("nothing vanished"));
+        let rates = rates.map(|lost| Pairs::of(lost.iter().map(|it| in_unit(of(it), 1e6))).context("nothing vanished"));
         rates.collect::<anyhow::Result<Vec<_>>>()
     };
-    let worst = |rates: &[Spread]| {
-        let rates = rates.iter().copied();
+    let worst = |rates: &[Pairs]| {
+        let rates = rates.iter();
         rates
-            .max_by(|one, other| one.median.total_cmp(&other.median))
+            .max_by(|one, other| one.spread.median.total_cmp(&other.spread.median))
+            .cloned()
             .context("no rate")
     };
     let (alone, with) = (spreads(0)?, spreads(1)?);
     let mut figures: Vec<_> = RATES
         .iter()
         .zip(&with)
-        .map(|((_, names), rate)| (names[column], rate.median))
+        .map(|((_, names), rate)| (names[column], rate.spread.median))
         .collect();
-    figures.push(("slowest_ms", with.iter().map(|rate| rate.max).fold(0.0, f64::max)));
+    figures.push((
+        "slowest_ms",
+        with.iter().map(|rate| rate.spread.max).fold(0.0, f64::max),
+    ));
     figures.push((
         "slowest_alone_ms",
-        alone.iter().map(|rate| rate.max).fold(0.0, f64::max),
+        alone.iter().map(|rate| rate.spread.max).fold(0.0, f64::max),
     ));
     let with_monitor = || sides[1].iter().flatten();
     let failed: u64 = sides.iter().flatten().flatten().map(|lost| lost.failed).sum();

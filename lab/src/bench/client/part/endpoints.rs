@@ -5,7 +5,7 @@ use super::super::stage::Stage;
 use super::{Part, in_unit, median};
 use crate::bench::run::Scale;
 use crate::bench::talk::{go, ready};
-use crate::bench::{Outcome, Spread};
+use crate::bench::{Outcome, Pairs};
 
 /// Endpoints, each with a connection.
 const ENDPOINTS: u32 = 5_000;
@@ -30,7 +30,7 @@ pub(super) async fn measure(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<O
     let [bare, grown] = grown;
     let sizes = |side: &[Grown]| side.iter().map(|it| in_unit(it.bytes, MIB)).collect::<Vec<_>>();
     let mut outcome = Part::Endpoints5k.at_most("memory", "MiB", sizes(&grown), 30.0)?;
-    outcome.a = Spread::of(sizes(&bare));
+    outcome.a = Pairs::of(sizes(&bare));
     let of_each = grown.iter().map(|it| in_unit(it.bytes, 1024.0 * f64::from(endpoints)));
     outcome.figures = vec![
         ("an_endpoint_kib", median(of_each)?),

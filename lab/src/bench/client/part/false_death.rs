@@ -40,7 +40,7 @@ const THROTTLED: usize = 0;
 const HALTED: usize = 1;
 
 pub(super) async fn measure(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<Outcome>> {
-    let (each, seconds) = (scale.of(EACH), if scale.trial { 4 } else { SECONDS });
+    let (each, seconds) = (scale.of(EACH), if scale.is_full() { SECONDS } else { 4 });
     let mut doubted: Vec<Doubted> = Vec::new();
     let mut unthrottled = None;
     for pair in 0..scale.pairs {

@@ -15,8 +15,9 @@ use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::stage::Stage;
-use crate::bench::run::{BenchSettings, Scale, Suite, each};
-use crate::bench::{Outcome, Spread, Target};
+use crate::bench::run::{BenchSettings, PAIRS, Scale, Suite, each};
+use crate::bench::spread::in_unit;
+use crate::bench::{Outcome, Spread};
 use crate::child::LabProcess;
 
 /// One part of the bench.
@@ -57,6 +58,8 @@ pub enum Part {
 }
 
 impl Suite for Part {
+    const NAME: &'static str = "client";
+
     const ALL: &'static [Self] = &[
         Self::ThroughputHyper,
         Self::ThroughputTonic,
@@ -109,9 +112,17 @@ impl Suite for Part {
         }
     }
 
+    fn quick_pairs(self) -> usize {
+        match self {
+            Self::Blackhole | Self::FalseDeath => 2,
+            Self::Rolling | Self::AllDead | Self::MonitorDies | Self::Goaway | Self::Shutdowns => 3,
+            _ => PAIRS,
+        }
+    }
+
     async fn run(
         settings: &BenchSettings<Self>,
-        done: impl FnMut(&[Outcome]) -> anyhow::Result<()>,
+        done: impl FnMut(Self, anyhow::Result<Vec<Outcome>>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let stage = Stage::build(settings.monitor.clone())?;
         each(settings, async |part, scale| part.measure(&stage, scale).await, done).await
@@ -147,19 +158,7 @@ impl Part {
         values: impl IntoIterator<Item = f64>,
         most: f64,
     ) -> anyhow::Result<Outcome> {
-        Ok(Outcome {
-            part: self.name(),
-            quantity,
-            unit,
-            a: None,
-            b: Spread::of(values).context("nothing was measured")?,
-            ratio: None,
-            target: Target::AtMost(most),
-            fault: None,
-            exempt: None,
-            remark: None,
-            figures: Vec::new(),
-        })
+        Outcome::at_most(self.name(), quantity, unit, values, most)
     }
 
     /// The same of what must not happen in any pair: the median does not hide it.
@@ -170,13 +169,7 @@ impl Part {
         counts: &[u64],
         what: Option<&str>,
     ) -> anyhow::Result<Outcome> {
-        let outcome = self.at_most(quantity, unit, counts.iter().map(|count| in_unit(*count, 1.0)), 0.0)?;
-        let pairs = counts.iter().filter(|count| **count > 0).count();
-        let fault = (pairs > 0).then(|| {
-            let what = what.map(|what| format!("; the first: {what}"));
-            format!("not 0 in {pairs} of {} pairs{}", counts.len(), what.unwrap_or_default())
-        });
-        Ok(Outcome { fault, ..outcome })
+        Outcome::never(self.name(), quantity, unit, counts, what)
     }
 }
 
@@ -191,28 +184,4 @@ fn signal(process: &LabProcess, signal: Signal) -> anyhow::Result<()> {
 fn median(values: impl IntoIterator<Item = f64>) -> anyhow::Result<f64> {
     let spread = Spread::of(values).context("nothing was measured")?;
     Ok(spread.median)
-}
-
-/// A count or a time in another unit.
-#[expect(clippy::cast_precision_loss, reason = "counts and times of a bench are below 2^53")]
-fn in_unit(count: u64, unit: f64) -> f64 {
-    count as f64 / unit
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_must_never_happen_is_missed_when_it_happens_once() {
-        let never = |counts: &[u64]| {
-            Part::Golem
-                .never("failed calls", "calls", counts, Some("lost"))
-                .unwrap()
-        };
-        assert_eq!(never(&[0, 0, 0]).met(), Some(true));
-        let once = never(&[0, 3, 0]);
-        assert_eq!((once.b.median, once.met()), (0.0, Some(false)));
-        assert_eq!(once.note(), Some("not 0 in 1 of 3 pairs; the first: lost".into()));
-    }
 }

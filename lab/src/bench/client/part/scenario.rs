@@ -27,7 +27,7 @@ const GOAWAY_AFTER: [&str; 2] = ["--goaway-after", "100"];
 
 /// How long nothing happens.
 fn beat(scale: Scale) -> Duration {
-    Duration::from_millis(if scale.trial { 200 } else { 1_000 })
+    Duration::from_millis(scale.of(1_000).max(200).into())
 }
 
 /// Pods under load, and the monitor of their client.

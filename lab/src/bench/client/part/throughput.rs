@@ -8,7 +8,7 @@ use super::super::stage::{PODS, Stage};
 use super::{Part, in_unit};
 use crate::bench::run::{Scale, Suite as _};
 use crate::bench::talk::{go, ready};
-use crate::bench::{Outcome, Spread, Target};
+use crate::bench::{Outcome, Pairs, Target};
 use crate::child::LabProcess;
 
 /// Calls that are counted on each side.
@@ -90,7 +90,7 @@ pub(super) async fn measure(part: Part, stage: &Stage, scale: Scale) -> anyhow::
 }
 
 fn outcome(part: Part, quantity: &Quantity, column: usize, a: &[Called], b: &[Called]) -> anyhow::Result<Outcome> {
-    let spread = |side: &[Called]| Spread::of(side.iter().map(quantity.of)).context("a rate is no number");
+    let spread = |side: &[Called]| Pairs::of(side.iter().map(quantity.of)).context("a rate is no number");
     let ratios = a
         .iter()
         .zip(b)
@@ -101,17 +101,18 @@ fn outcome(part: Part, quantity: &Quantity, column: usize, a: &[Called], b: &[Ca
         "ms" => vec![("a_p50_ms", p50_ms(a)?), ("b_p50_ms", p50_ms(b)?)],
         _ => Vec::new(),
     };
+    let restless = alone.spread.is_restless();
     Ok(Outcome {
         part: part.name(),
         quantity: quantity.name,
         unit: quantity.unit,
         a: Some(alone),
         b: spread(b)?,
-        ratio: Some(Spread::of(ratios).context("a ratio is no number")?),
+        ratio: Some(Pairs::of(ratios).context("a ratio is no number")?),
         target: Target::RatioAtLeast(quantity.least[column]),
         fault: None,
         exempt: None,
-        remark: alone.is_restless().then(|| {
+        remark: restless.then(|| {
             "this machine was not quiet: A alone varies by more than a tenth, and so do the ratios".to_owned()
         }),
         figures,

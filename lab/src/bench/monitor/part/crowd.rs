@@ -7,7 +7,7 @@ use super::super::stage::Stage;
 use super::{PORT, Part, usage};
 use crate::bench::run::{Scale, Suite as _};
 use crate::bench::talk::{go, ready, told};
-use crate::bench::{Done, Outcome, Spread, Target};
+use crate::bench::{Done, Outcome, Pairs, Spread, Target};
 
 /// Watched peers.
 const PEERS: u32 = 10_000;
@@ -58,7 +58,7 @@ pub(super) async fn measure(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<O
         subscriber.kill().await?;
         monitor.end().await?;
     }
-    let rss = Spread::of(usages.iter().map(|usage| usage.rss_mib)).context("no memory was measured")?;
+    let rss = Pairs::of(usages.iter().map(|usage| usage.rss_mib)).context("no memory was measured")?;
     let at_rest = Spread::of(at_rest).context("no processor time was measured")?;
     let mut figures = usage(&usages);
     figures.retain(|(name, _)| *name != "monitor_rss_mib");

@@ -10,7 +10,7 @@ use crate::bench::run::{Scale, Suite as _};
 use crate::bench::spread::percentile;
 use crate::bench::talk::{read, ready};
 use crate::bench::usage::reader_is_realtime;
-use crate::bench::{Outcome, Spread, Target};
+use crate::bench::{Outcome, Pairs, Target};
 use crate::child::LabProcess;
 
 /// Peers that die in a pair.
@@ -53,7 +53,7 @@ pub(super) async fn measure(part: Part, stage: &Stage, scale: Scale) -> anyhow::
         quantity: "p50",
         unit: "us",
         a: None,
-        b: Spread::of(medians).context("nobody died")?,
+        b: Pairs::of(medians).context("nobody died")?,
         ratio: None,
         target: Target::AtMost(60.0),
         fault: (missed > 0).then(|| format!("{missed} verdicts never came")),
@@ -63,14 +63,14 @@ pub(super) async fn measure(part: Part, stage: &Stage, scale: Scale) -> anyhow::
     };
     let p99 = Outcome {
         quantity: "p99",
-        b: Spread::of(worst).context("nobody died")?,
+        b: Pairs::of(worst).context("nobody died")?,
         target: Target::AtMost(if busy { 1_000.0 } else { 500.0 }),
         figures: vec![],
         ..p50.clone()
     };
     // Under load only the p99 is promised.
     Ok(if busy {
-        let figures = [p50.figures, vec![("p50_us", p50.b.median)]].concat();
+        let figures = [p50.figures, vec![("p50_us", p50.b.spread.median)]].concat();
         vec![Outcome { figures, ..p99 }]
     } else {
         vec![p50, p99]

@@ -9,7 +9,8 @@ mod vanish;
 
 use super::stage::{Stage, ensure_no_other_monitor};
 use crate::bench::daemon::Usage;
-use crate::bench::run::{BenchSettings, Scale, Suite, each};
+use crate::bench::run::{BenchSettings, PAIRS, Scale, Suite, each};
+use crate::bench::spread::in_unit;
 use crate::bench::{Outcome, Spread};
 
 /// One part of the bench.
@@ -37,6 +38,8 @@ pub enum Part {
 }
 
 impl Suite for Part {
+    const NAME: &'static str = "monitor";
+
     const ALL: &'static [Self] = &[
         Self::ChurnUnwatched,
         Self::ChurnWatched,
@@ -74,9 +77,16 @@ impl Suite for Part {
         }
     }
 
+    fn quick_pairs(self) -> usize {
+        match self {
+            Self::Watched10k | Self::Storm => 2,
+            _ => PAIRS,
+        }
+    }
+
     async fn run(
         settings: &BenchSettings<Self>,
-        done: impl FnMut(&[Outcome]) -> anyhow::Result<()>,
+        done: impl FnMut(Self, anyhow::Result<Vec<Outcome>>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let stage = Stage::build(settings.monitor.clone())?;
         each(settings, async |part, scale| part.measure(&stage, scale).await, done).await
@@ -87,7 +97,7 @@ impl Part {
     /// Measures it.
     async fn measure(self, stage: &Stage, scale: Scale) -> anyhow::Result<Vec<Outcome>> {
         // A trial judges nothing, and so may run beside others.
-        if !scale.trial {
+        if !scale.is_trial() {
             ensure_no_other_monitor(None)?;
         }
         match self {
@@ -114,10 +124,4 @@ fn usage(usages: &[Usage]) -> Vec<(&'static str, f64)> {
     ];
     let known = figures.into_iter().filter_map(|(name, value)| Some((name, value?)));
     known.collect()
-}
-
-/// A duration in another unit.
-#[expect(clippy::cast_precision_loss, reason = "durations of a bench are below 2^53 ns")]
-fn in_unit(ns: u64, unit_ns: f64) -> f64 {
-    ns as f64 / unit_ns
 }

@@ -8,7 +8,7 @@ use super::{Part, in_unit, usage};
 use crate::bench::run::{Scale, Suite as _};
 use crate::bench::spread::percentile;
 use crate::bench::talk::{read, ready};
-use crate::bench::{Outcome, Spread, Target};
+use crate::bench::{Outcome, Pairs, Spread, Target};
 use crate::child::LabProcess;
 
 /// Dials that stall in a pair.
@@ -84,7 +84,7 @@ pub(super) async fn measure(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<O
         quantity: "p99 past threshold",
         unit: "ms",
         a: None,
-        b: Spread::of(worst).context("nothing stalled")?,
+        b: Pairs::of(worst).context("nothing stalled")?,
         ratio: None,
         target: Target::AtMost(3.0),
         fault: None,

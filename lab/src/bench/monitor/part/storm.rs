@@ -12,7 +12,7 @@ use crate::bench::run::{Scale, Suite as _};
 use crate::bench::spread::percentile;
 use crate::bench::talk::{GO, go, ready, told};
 use crate::bench::usage::reader_is_realtime;
-use crate::bench::{Done, Outcome, Spread, Target};
+use crate::bench::{Done, Outcome, Pairs, Target};
 use crate::child::LabProcess;
 
 /// Dials a second that are asked for: each is two sightings, its beginning and its refusal.
@@ -146,7 +146,7 @@ async fn weather(stage: &Stage, scale: Scale, pair: usize) -> anyhow::Result<Wea
 }
 
 fn outcomes(pairs: &[Weathered]) -> anyhow::Result<Vec<Outcome>> {
-    let spread = |of: fn(&Weathered) -> f64| Spread::of(pairs.iter().map(of)).context("no pairs");
+    let spread = |of: fn(&Weathered) -> f64| Pairs::of(pairs.iter().map(of)).context("no pairs");
     let rates = spread(|it| it.sightings_per_second)?;
     let lost = spread(|it| in_unit(it.lost, 1.0))?;
     let uncounted = spread(|it| in_unit(it.uncounted, 1.0))?;
@@ -154,15 +154,18 @@ fn outcomes(pairs: &[Weathered]) -> anyhow::Result<Vec<Outcome>> {
     let usages: Vec<_> = pairs.iter().map(|it| it.usage).collect();
     let mut figures = usage(&usages);
     let once = spread(|it| it.once_per_second)?;
-    figures.extend([("sightings_per_second", rates.median), ("sightings_lost", lost.median)]);
+    figures.extend([
+        ("sightings_per_second", rates.spread.median),
+        ("sightings_lost", lost.spread.median),
+    ]);
     let ordinary = pairs.iter().any(|pair| !pair.realtime);
     // Each dial is two sightings, and a loss does not say which.
     let lost_once = pairs.iter().any(|pair| pair.lost_once > 0);
     let lost_once = lost_once.then(|| "sightings were lost meanwhile: there may be more".to_owned());
-    let short = (rates.median < 0.95 * PROMISED).then(|| {
+    let short = (rates.spread.median < 0.95 * PROMISED).then(|| {
         format!(
             "this machine reaches {:.0} sightings a second, not {PROMISED:.0}",
-            rates.median
+            rates.spread.median
         )
     });
     let delay = Outcome {
@@ -181,12 +184,13 @@ fn outcomes(pairs: &[Weathered]) -> anyhow::Result<Vec<Outcome>> {
     let uncounted = Outcome {
         quantity: "lost uncounted",
         unit: "sightings",
-        b: uncounted,
         target: Target::AtMost(0.0),
-        fault: (uncounted.max > 0.0).then(|| "in some pairs a refusal was neither told nor counted as lost".to_owned()),
+        fault: (uncounted.spread.max > 0.0)
+            .then(|| "in some pairs a refusal was neither told nor counted as lost".to_owned()),
+        b: uncounted,
         exempt: None,
         remark: lost_once,
-        figures: vec![("sightings_per_second", once.median)],
+        figures: vec![("sightings_per_second", once.spread.median)],
         ..delay.clone()
     };
     Ok(vec![delay, uncounted])

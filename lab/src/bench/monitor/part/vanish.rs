@@ -10,7 +10,7 @@ use super::{PORT, Part, in_unit, usage};
 use crate::bench::run::{Scale, Suite as _};
 use crate::bench::spread::percentile;
 use crate::bench::talk::{go, ready, start};
-use crate::bench::{Outcome, Spread, Target};
+use crate::bench::{Outcome, Pairs, Target};
 
 /// How often the peer vanishes in a pair.
 const TIMES: u32 = 5;
@@ -57,7 +57,7 @@ pub(super) async fn measure(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<O
         quantity: "until dead",
         unit: "ms",
         a: None,
-        b: Spread::of(medians).context("nothing vanished")?,
+        b: Pairs::of(medians).context("nothing vanished")?,
         ratio: None,
         target: Target::AtMost(500.0),
         fault: (hasty > 0)
