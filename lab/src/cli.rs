@@ -112,7 +112,7 @@ pub struct BenchesArgs {
     pub all: GatherArgs,
 }
 
-/// What can be measured by itself.
+/// What can be measured by itself, and what can be done with results.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum BenchCommand {
     /// What the monitor costs and how fast it is.
@@ -121,6 +121,10 @@ pub enum BenchCommand {
     Client(BenchArgs<client::Part>),
     /// What becomes of calls in the lab's scenarios, beside runs in which nothing happens.
     Lab(BenchArgs<lab::Part>),
+    /// What changed between two runs of all benches, and what is noise. Needs no root.
+    ///
+    /// Ends with 0 if nothing got worse, with 1 if something did, and with 2 if the files are none that can be compared.
+    Diff(DiffArgs),
 }
 
 /// How much work is done.
@@ -174,6 +178,20 @@ pub struct GatherArgs {
     /// The `obit` binary; the one beside this program unless given.
     #[arg(long, value_name = "PATH")]
     pub monitor: Option<PathBuf>,
+}
+
+/// What is compared.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DiffArgs {
+    /// The results of the run before.
+    #[arg(value_name = "A")]
+    pub a: PathBuf,
+    /// The results of the run after.
+    #[arg(value_name = "B")]
+    pub b: PathBuf,
+    /// One line of JSON a row, instead of a table.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What a bench can be told.
@@ -453,6 +471,7 @@ mod tests {
             "{error}"
         );
         assert!(benches(&["--quick", "--trial"]).unwrap_err().contains("--trial"));
+        assert!(benches(&["diff", "a.json"]).unwrap_err().contains("<B>"));
     }
 
     #[test]

@@ -27,7 +27,7 @@ fn other(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(RunArgs { scenario, args }) => lab(session::scenario(&scenario, &args)),
         Command::Demo(args) => lab(session::demo(&args)),
         Command::Latency(args) => lab(session::latency(&args)),
-        Command::Bench(BenchesArgs { what, all }) => benches(what, &all),
+        Command::Bench(BenchesArgs { what, all }) => return benches(what, &all),
         Command::Matrix(args) => lab(matrix::run(&args)),
         Command::Report(args) => matrix::report(&args),
         Command::Pod(args) => pod::run(&args),
@@ -42,13 +42,15 @@ fn other(command: Command) -> anyhow::Result<ExitCode> {
     done.map(|()| ExitCode::SUCCESS)
 }
 
-fn benches(what: Option<BenchCommand>, all: &GatherArgs) -> anyhow::Result<()> {
-    match what {
+fn benches(what: Option<BenchCommand>, all: &GatherArgs) -> anyhow::Result<ExitCode> {
+    let done = match what {
         None => lab(bench::gather(all)),
         Some(BenchCommand::Monitor(args)) => lab(session::bench(&args)),
         Some(BenchCommand::Client(args)) => lab(session::bench(&args)),
         Some(BenchCommand::Lab(args)) => lab(session::bench(&args)),
-    }
+        Some(BenchCommand::Diff(args)) => return bench::diff::run(&args),
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// Runs `work` until it ends or the lab is interrupted; either way its processes and namespaces go with it. On this

@@ -1,8 +1,9 @@
 //! What obit costs and how fast it is, on this machine, held against what is promised: the monitor, the client library, and the
-//! scenarios of the lab. Stands beside the data path, and sees all of it from outside.
+//! scenarios of the lab; and what changed between two runs. Stands beside the data path, and sees all of it from outside.
 
 pub mod client;
 mod daemon;
+pub mod diff;
 mod file;
 mod gather;
 pub mod lab;
