@@ -11,7 +11,7 @@ use crate::{ebpf, host, peers};
 
 /// Runs the lab with these arguments; its exit code is ours.
 pub(crate) fn lab(arguments: &[OsString]) -> Result<ExitCode> {
-    let mut command = if arguments.first().is_some_and(|it| it == "report") {
+    let mut command = if only_reads(arguments) {
         reader()?
     } else {
         let command = prepare()?;
@@ -40,6 +40,15 @@ pub(crate) fn prepare() -> Result<Command> {
     host::as_root(binary("obit-lab")?)
 }
 
+/// Whether results are read and nothing is measured.
+fn only_reads(arguments: &[OsString]) -> bool {
+    let mut words = arguments.iter();
+    match words.next() {
+        Some(first) if first == "bench" => words.next().is_some_and(|second| second == "diff"),
+        first => first.is_some_and(|first| first == "report"),
+    }
+}
+
 /// Builds what reads results, and gives back the command that starts it: no monitor, no tools, no root.
 fn reader() -> Result<Command> {
     must(&mut cargo(["build", "--release", "-p", "obit-lab"]))?;
@@ -48,4 +57,16 @@ fn reader() -> Result<Command> {
 
 fn binary(name: &str) -> Result<PathBuf> {
     Ok(target_directory()?.join("release").join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_only_reads_results_needs_no_monitor() {
+        let reads = |line: &str| only_reads(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert!(reads("report matrix") && reads("bench diff a b"));
+        assert!(!reads("bench") && !reads("bench lab") && !reads("kill") && !only_reads(&[]));
+    }
 }

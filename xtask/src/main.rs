@@ -1,5 +1,6 @@
 //! obit's own commands; `cargo xtask --help` lists them.
 
+mod bench;
 mod command;
 mod ebpf;
 mod fuzz;
@@ -27,11 +28,11 @@ struct Arguments {
 enum Task {
     /// Builds the eBPF object that `obit monitor` embeds
     BuildEbpf,
-    /// Measures obit on this machine, held against what is promised
-    Bench {
-        #[command(subcommand)]
-        what: Bench,
-    },
+    /// Measures obit on this machine, held against what is promised, and tells what changed since another run (needs root)
+    ///
+    /// Without a command it measures everything, prints tables, and keeps the results in a file; `bench diff` compares two such
+    /// files. See docs/benchmarks.md.
+    Bench(bench::Arguments),
     /// Trims the types of Debian's kernels to fixtures of the monitor's tests
     BtfFixture {
         /// Those of the running kernel, too
@@ -61,36 +62,13 @@ enum Task {
     },
 }
 
-#[derive(Subcommand)]
-enum Bench {
-    /// What the monitor costs and how fast it is (needs root; see docs/benchmarks.md)
-    #[command(disable_help_flag = true)]
-    Monitor {
-        /// Handed to the bench as they are; `cargo xtask bench monitor --help` lists them
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<OsString>,
-    },
-    /// What the client library costs and how fast it is (needs root; see docs/benchmarks.md)
-    #[command(disable_help_flag = true)]
-    Client {
-        /// Handed to the bench as they are; `cargo xtask bench client --help` lists them
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<OsString>,
-    },
-}
-
 fn main() -> Result<ExitCode> {
     match Arguments::parse().command {
         Task::BuildEbpf => {
             ebpf::report(&ebpf::build()?);
             Ok(ExitCode::SUCCESS)
         }
-        Task::Bench {
-            what: Bench::Monitor { arguments },
-        } => lab::lab(&[vec!["bench".into(), "monitor".into()], arguments].concat()),
-        Task::Bench {
-            what: Bench::Client { arguments },
-        } => lab::lab(&[vec!["bench".into(), "client".into()], arguments].concat()),
+        Task::Bench(arguments) => bench::bench(arguments),
         Task::BtfFixture { running } => {
             kernels::btf_fixture(running)?;
             Ok(ExitCode::SUCCESS)
