@@ -181,6 +181,8 @@ struct Test {
     /// Whether more is better.
     rising: bool,
     ranked: Option<Ranked>,
+    /// Nothing but one number, again and again.
+    constant: bool,
     /// What may never happen happened in so many pairs of B, and in none of A.
     broken: Option<String>,
 }
@@ -199,6 +201,7 @@ impl Test {
             medians: [median(one)?, median(other)?],
             rising: a.bound == Bound::RatioAtLeast,
             ranked: mann_whitney(one, other),
+            constant: one.iter().chain(other).all(|value| Some(value) == one.first()),
             broken: broken.then(|| {
                 let (pairs, all) = (happened(other), other.len());
                 format!("not 0 in {pairs} of {all} pairs, where none may be and none was")
@@ -227,8 +230,7 @@ impl Test {
                     false => Verdict::Worse,
                 }
             }
-            // Nothing but equal numbers: however many pairs there are, they say that nothing changed.
-            Some(ranked) if ranked.p > bound && ranked.least_p > bound && ranked.least_p < 1.0 => Verdict::TooFew,
+            Some(ranked) if ranked.least_p > bound && !self.constant => Verdict::TooFew,
             _ => Verdict::Noise,
         };
         ComparedRow {

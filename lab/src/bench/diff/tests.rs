@@ -122,6 +122,8 @@ fn a_sure_change_that_is_too_small_is_noise_and_of_few_pairs_nothing_is_said() {
     assert_eq!([alone(1.049), alone(1.051)], [Verdict::Noise, Verdict::Worse]);
     let few = compared(row("r", true, &[1.0, 1.1, 1.2]), row("r", true, &[0.1, 0.2, 0.3]));
     assert_eq!(few.verdict, Verdict::TooFew);
+    assert_eq!(compared(row("r", true, &[1.0]), row("r", true, &[0.1])).verdict, Verdict::TooFew);
+    assert_eq!(compared(row("r", true, &[1.0]), row("r", true, &[1.0])).verdict, Verdict::Noise);
 }
 
 #[test]
