@@ -8,6 +8,7 @@ mod file;
 mod gather;
 pub mod lab;
 pub mod monitor;
+mod others;
 mod outcome;
 mod record;
 mod role;

@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use super::others::{self, Moment};
 use super::{Outcome, Target};
 
 /// A pair that takes so many times longer than estimated is broken off.
 const IMPATIENCE: u32 = 10;
+
+/// How long processes that were killed may take to be gone.
+const REAPED: Duration = Duration::from_millis(50);
 
 /// The parts of a bench, and how it is run.
 pub trait Suite: clap::ValueEnum + Copy + Eq + std::fmt::Debug + Send + Sync + 'static {
@@ -142,14 +146,27 @@ pub(super) async fn each<P: Suite>(
             effort: settings.effort,
         };
         let bound = IMPATIENCE * part_of(*part, settings) + Duration::from_secs(60);
+        let before = Moment::now()?;
         let measured = tokio::time::timeout(bound, measure(*part, scale)).await;
+        // Until the part's processes are waited for, their time is not known to be ours.
+        tokio::time::sleep(REAPED).await;
+        let others = before.others_percent(Moment::now()?, std::thread::available_parallelism()?.into());
         let measured = measured
             .with_context(|| format!("{}: not done within {bound:?}", part.name()))
             .and_then(|measured| measured.with_context(|| part.name()));
-        let judged = |outcomes: Vec<Outcome>| outcomes.into_iter().map(|it| judgeable(it, settings.effort)).collect();
+        let judged = |outcomes: Vec<Outcome>| {
+            let judged = outcomes.into_iter().map(|it| judgeable(it, settings.effort));
+            judged.map(|it| beside(it, others)).collect()
+        };
         done(*part, measured.map(judged))?;
     }
     Ok(())
+}
+
+/// What is measured beside others is theirs too.
+fn beside(mut outcome: Outcome, others_percent: f64) -> Outcome {
+    outcome.figures.push((others::FIGURE, others_percent));
+    outcome
 }
 
 /// With less than the full work only what must never happen is judged: that holds however little is done.

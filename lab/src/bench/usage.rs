@@ -32,6 +32,15 @@ pub(super) fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
     Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
+/// The same of `pid` with all its children that it has waited for, and theirs.
+#[expect(clippy::cast_precision_loss, reason = "ticks of a bench are below 2^53")]
+pub(super) fn family_cpu_seconds(pid: u32) -> anyhow::Result<f64> {
+    let stat = read(pid, "stat")?;
+    let ticks = ticks_of(&stat).and_then(|own| Some(own + field(&stat, 16)? + field(&stat, 17)?));
+    let ticks = ticks.with_context(|| format!("/proc/{pid}/stat has no times"))?;
+    Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
 /// Whether the monitor's reader runs at `SCHED_FIFO`.
 pub(super) fn reader_is_realtime(pid: u32) -> anyhow::Result<bool> {
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {

@@ -11,6 +11,7 @@ pub use text::text;
 
 use self::rank::{Ranked, bound, mann_whitney};
 use super::file::read;
+use super::others;
 use super::record::{BenchFile, Bound, FailedPart, Row};
 use super::spread::Spread;
 use crate::cli::DiffArgs;
@@ -20,6 +21,9 @@ const LEAST_RATIO: f64 = 0.02;
 
 /// The same of B alone, in which the machine's own mood is: a twentieth.
 const LEAST_ALONE: f64 = 0.05;
+
+/// Where others took more of the machine, percent, a change of what is measured alone is not told from theirs.
+const QUIET: f64 = 10.0;
 
 /// Exit codes: nothing got worse, something did, there is nothing to compare.
 const WELL: u8 = 0;
@@ -119,6 +123,8 @@ pub enum Verdict {
     Better,
     /// B is worse.
     Worse,
+    /// It changed, and others took so much of the machine in one of the two runs that the change may be theirs.
+    Disturbed,
     /// With so few pairs no difference would have been told from chance.
     TooFew,
     /// B has no such row.
@@ -168,6 +174,14 @@ impl Diff {
     }
 }
 
+/// What others took of the machine meanwhile.
+fn others_percent(row: &Row) -> f64 {
+    row.figures
+        .get(others::FIGURE)
+        .and_then(serde_json::Value::as_f64)
+        .unwrap_or(0.0)
+}
+
 /// The same quantity in another file.
 fn same<'a>(row: &Row, rows: &'a [Row]) -> Option<&'a Row> {
     rows.iter()
@@ -183,6 +197,8 @@ struct Test {
     ranked: Option<Ranked>,
     /// Nothing but one number, again and again.
     constant: bool,
+    /// What others took of the machine, percent, in the run in which they took more.
+    others: f64,
     /// What may never happen happened in so many pairs of B, and in none of A.
     broken: Option<String>,
 }
@@ -201,6 +217,7 @@ impl Test {
             medians: [median(one)?, median(other)?],
             rising: a.bound == Bound::RatioAtLeast,
             ranked: mann_whitney(one, other),
+            others: others_percent(a).max(others_percent(b)),
             constant: one.iter().chain(other).all(|value| Some(value) == one.first()),
             broken: broken.then(|| {
                 let (pairs, all) = (happened(other), other.len());
@@ -226,6 +243,7 @@ impl Test {
             _ if self.broken.is_some() => Verdict::Worse,
             Some(ranked) if ranked.p <= bound && better.is_none_or(|better| better.abs() >= least) => {
                 match (other > one) == self.rising {
+                    _ if self.measure == Measure::Alone && self.others > QUIET => Verdict::Disturbed,
                     true => Verdict::Better,
                     false => Verdict::Worse,
                 }
@@ -244,7 +262,13 @@ impl Test {
             better_percent: better.map(|better| (better * 1e4).round() / 1e2),
             p: self.ranked.map(|ranked| ranked.p),
             verdict,
-            note: self.broken.clone(),
+            note: match verdict {
+                Verdict::Disturbed => Some(format!(
+                    "others took {:.0} % of the machine in one of the runs",
+                    self.others
+                )),
+                _ => self.broken.clone(),
+            },
             ..unpaired(row)
         }
     }

@@ -122,8 +122,30 @@ fn a_sure_change_that_is_too_small_is_noise_and_of_few_pairs_nothing_is_said() {
     assert_eq!([alone(1.049), alone(1.051)], [Verdict::Noise, Verdict::Worse]);
     let few = compared(row("r", true, &[1.0, 1.1, 1.2]), row("r", true, &[0.1, 0.2, 0.3]));
     assert_eq!(few.verdict, Verdict::TooFew);
-    assert_eq!(compared(row("r", true, &[1.0]), row("r", true, &[0.1])).verdict, Verdict::TooFew);
-    assert_eq!(compared(row("r", true, &[1.0]), row("r", true, &[1.0])).verdict, Verdict::Noise);
+    assert_eq!(
+        compared(row("r", true, &[1.0]), row("r", true, &[0.1])).verdict,
+        Verdict::TooFew
+    );
+    assert_eq!(
+        compared(row("r", true, &[1.0]), row("r", true, &[1.0])).verdict,
+        Verdict::Noise
+    );
+}
+
+#[test]
+fn beside_others_a_change_of_a_ratio_is_told_and_one_of_what_is_measured_alone_is_not() {
+    let low: Vec<_> = (0..7).map(|it| 1.0 + f64::from(it) * 1e-3).collect();
+    let high: Vec<_> = low.iter().map(|it| it * 1.25).collect();
+    let changed = |rising, others: f64| {
+        let mut after = row("r", rising, &high);
+        after.figures.insert(others::FIGURE.to_owned(), json!(others));
+        compared(row("r", rising, &low), after)
+    };
+    assert_eq!(changed(true, 60.0).verdict, Verdict::Better);
+    assert_eq!(changed(false, 9.0).verdict, Verdict::Worse);
+    let disturbed = changed(false, 60.0);
+    assert_eq!(disturbed.verdict, Verdict::Disturbed);
+    assert!(disturbed.note.is_some_and(|note| note.contains("60 %")));
 }
 
 #[test]
