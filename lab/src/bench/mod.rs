@@ -22,7 +22,7 @@ mod usage;
 pub use file::FileError;
 pub use gather::{Chosen, gather};
 pub use outcome::{Outcome, Target};
-pub use record::{BenchFile, BenchFlags, Bound, FailedPart, Range, Row, Values};
+pub use record::{BenchFile, BenchFlags, Bound, FORMAT, FailedPart, KIND, Range, Row, Values};
 pub use role::{RoleArgs, run as run_role};
 pub use run::{BenchSettings, Effort, Suite, estimate};
 pub use spread::{Done, Pairs, Spread};

@@ -7,10 +7,10 @@ use super::{Effort, Outcome, Pairs, Spread, Target};
 use crate::record::{Machine, Versions};
 
 /// What a file of results says it is.
-pub(super) const KIND: &str = "obit bench";
+pub const KIND: &str = "obit bench";
 
 /// The version of the file's form. Raised when a reader of the form before would misunderstand it.
-pub(super) const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 1;
 
 /// A gathered run of the benches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
