@@ -228,6 +228,96 @@ fn a_bench_without_a_monitor_names_it_and_leaves_nothing_behind() {
     }
 }
 
+/// What a comparison of two files of results prints, and its exit code.
+fn compared(a: &str, b: &str) -> (Option<i32>, Vec<Value>) {
+    let output = lab(&["bench", "diff", a, b, "--json"]).output().unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let lines = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (output.status.code(), lines)
+}
+
+#[test]
+fn benches_are_gathered_in_a_file_that_can_be_compared_and_a_part_that_fails_is_named_in_it() {
+    let place = tempfile::tempdir().unwrap();
+    let [well, ill] = ["well.json", "ill.json"].map(|name| place.path().join(name).display().to_string());
+    let gather = |out: &str, more: &[&str]| {
+        let mut arguments = vec!["bench", "--trial", "--out", out, "--part", "client/map-read"];
+        arguments.extend(["--part", "lab/kill"]);
+        arguments.extend(more);
+        let (pid, output) = finished(&arguments);
+        assert_eq!(namespaces(pid), Vec::<String>::new());
+        let file: Value = serde_json::from_slice(&std::fs::read(out).unwrap()).unwrap();
+        (output, file)
+    };
+    let (output, file) = gather(&well, &[]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(
+        file["whole"] == true && file["failed"] == serde_json::json!([]),
+        "{file}"
+    );
+    let rows: Vec<_> = file["rows"].as_array().unwrap().iter().collect();
+    let names: Vec<_> = rows.iter().map(|row| row["quantity"].as_str().unwrap()).collect();
+    let lab = ["elapsed", "failed calls", "slowest call", "out of rotation"];
+    assert_eq!(names, [&["a reading"][..], &lab].concat());
+    assert_eq!(rows[1]["values"]["ratio"].as_array().unwrap().len(), 1, "{file}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.contains("client\n") && stdout.contains("lab\n"), "{stdout}");
+
+    let (code, lines) = compared(&well, &well);
+    assert_eq!((code, lines.len()), (Some(0), 5), "{lines:?}");
+
+    let (output, file) = gather(&ill, &["--monitor", "/nowhere/obit"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        file["whole"] == true && file["rows"].as_array().unwrap().len() == 1,
+        "{file}"
+    );
+    let failed = &file["failed"][0];
+    assert_eq!((&failed["suite"], &failed["part"]), (&"lab".into(), &"kill".into()));
+    assert!(
+        failed["error"]
+            .as_str()
+            .unwrap()
+            .contains("no monitor at /nowhere/obit")
+    );
+    let (code, lines) = compared(&well, &ill);
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        lines.iter().filter(|line| line["verdict"] == "worse").count(),
+        4,
+        "{lines:?}"
+    );
+    assert_eq!(compared(&well, "/nowhere/b.json").0, Some(2));
+}
+
+#[test]
+fn a_gathered_bench_that_is_interrupted_leaves_a_file_that_says_so() {
+    let _beside = LABS.read().unwrap_or_else(PoisonError::into_inner);
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("cut.json").display().to_string();
+    let parts = ["--part", "client/map-read", "--part", "client/all-dead"];
+    let arguments = [&["bench", "--trial", "--pairs", "3", "--out", &path], &parts[..]].concat();
+    let mut child = lab(&arguments).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("all-dead 1/") {
+        assert_ne!(stderr.read_line(&mut said).unwrap(), 0, "{said}");
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert!(!child.wait().unwrap().success());
+    assert_eq!(namespaces(child.id()), Vec::<String>::new());
+    let file: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert!(
+        file["whole"] == false && file["rows"].as_array().unwrap().len() == 1,
+        "{file}"
+    );
+    let output = lab(&["bench", "diff", &path, &path]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("not whole"), "{stderr}");
+}
+
 #[test]
 fn an_interrupted_lab_leaves_nothing_behind() {
     let _beside = LABS.read().unwrap_or_else(PoisonError::into_inner);

@@ -7,20 +7,19 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::tally::Tally;
-use crate::command::spell;
+use crate::command::{spell, target_directory};
 use crate::lab::prepare;
 use crate::peers::Source;
 
 /// The names of the checks, for the list of what was skipped.
-pub(crate) const CHECKS: [&str; 12] = [
+pub(crate) const CHECKS: [&str; 11] = [
     "lab: kill",
     "lab: blackhole",
     "lab: rolling",
     "lab: overload",
     "lab: partition",
     "lab: kill-bidi",
-    "lab: bench monitor",
-    "lab: bench client",
+    "lab: bench",
     peers_of(Source::Go),
     peers_of(Source::Ginepro),
     peers_of(Source::Envoy),
@@ -40,11 +39,12 @@ const fn peers_of(source: Source) -> &'static str {
 /// So many that a run takes seconds.
 const CALLERS: u64 = 200;
 
-/// Rows of the monitor's bench: two of its nine parts have two.
-const MONITOR_ROWS: usize = 11;
+/// What is tried of the benches: of the lab's, whose scenarios are run by themselves here, one part.
+const BENCHES: [&str; 3] = ["monitor", "client", "lab/kill"];
 
-/// Rows of the client library's bench: of its fourteen parts three have two, and two have three.
-const CLIENT_ROWS: usize = 24;
+/// Their rows: two of the monitor's nine parts have two; of the client library's fifteen three have two, and three have three; four of
+/// the lab's part.
+const ROWS: usize = 11 + 24 + 4;
 
 /// Runs the scenarios with `obit` at a load that takes seconds, and expects no failed call.
 pub(crate) fn check(tally: &mut Tally) -> Result<()> {
@@ -54,10 +54,14 @@ pub(crate) fn check(tally: &mut Tally) -> Result<()> {
     let overload = || nobody_wronged(&no_call_failed("overload")?);
     let partition = || nobody_wronged(&no_call_failed("partition")?);
     let streams = || streams_are_cut_and_none_hangs("kill-bidi");
-    let monitor = || every_part_of_the_bench_works("monitor", MONITOR_ROWS);
-    let client = || every_part_of_the_bench_works("client", CLIENT_ROWS);
-    let checks: [&dyn Fn() -> Result<()>; 8] = [
-        &kill, &blackhole, &rolling, &overload, &partition, &streams, &monitor, &client,
+    let checks: [&dyn Fn() -> Result<()>; 7] = [
+        &kill,
+        &blackhole,
+        &rolling,
+        &overload,
+        &partition,
+        &streams,
+        &the_benches_work,
     ];
     for (name, check) in CHECKS.iter().zip(checks) {
         tally.outcome(name, &check());
@@ -125,18 +129,31 @@ fn nobody_wronged(result: &Value) -> Result<()> {
     Ok(())
 }
 
-/// Measures nothing: so little is done that it takes less than a minute.
-fn every_part_of_the_bench_works(bench: &str, expected: usize) -> Result<()> {
-    let printed = lab(&["bench", bench, "--trial", "--pairs", "1", "--json"])?;
-    let rows: Vec<Value> = printed
-        .lines()
-        .map(serde_json::from_str)
-        .collect::<Result<_, _>>()
-        .context("the bench's results")?;
-    anyhow::ensure!(rows.len() == expected, "{} rows, not {expected}", rows.len());
+/// Measures nothing: so little is done that it takes less than a minute. What comes out can be compared, and with itself it agrees.
+fn the_benches_work() -> Result<()> {
+    let file = target_directory()?.join("bench/trial.json");
+    let path = file.to_str().context("the path of the results is no text")?;
+    let mut arguments = vec!["bench", "--trial", "--out", path];
+    arguments.extend(BENCHES.iter().flat_map(|name| ["--part", name]));
+    lab(&arguments)?;
+    let text = std::fs::read_to_string(&file).context(path.to_owned())?;
+    let results: Value = serde_json::from_str(&text).context("the results of the benches")?;
+    let rows = results["rows"].as_array().map_or(&[][..], Vec::as_slice);
+    anyhow::ensure!(
+        results["whole"] == true && rows.len() == ROWS,
+        "{} rows, not {ROWS}",
+        rows.len()
+    );
     for row in rows {
         anyhow::ensure!(row["b"]["median"].is_number(), "{row} has no median");
     }
+    let changed = lab(&["bench", "diff", path, path, "--json"])?;
+    for line in changed.lines() {
+        let row: Value = serde_json::from_str(line).context("the comparison")?;
+        let unchanged = row["verdict"] == "noise" || row["verdict"] == "too_few";
+        anyhow::ensure!(unchanged, "compared with itself: {line}");
+    }
+    anyhow::ensure!(changed.lines().count() == ROWS, "not every row was compared");
     Ok(())
 }
 
