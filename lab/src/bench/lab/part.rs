@@ -299,7 +299,7 @@ mod tests {
         let of = |name, effort| requests(builtin(name).unwrap(), Scale { pairs: 1, effort });
         assert_eq!(of("kill", Effort::Full), 300);
         assert_eq!(of("kill", Effort::Quick), 170);
-        assert_eq!(of("scale", Effort::Trial), 550);
+        assert_eq!(of("scale", Effort::Trial), 350);
     }
 
     #[test]
