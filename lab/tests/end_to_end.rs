@@ -284,7 +284,7 @@ fn benches_are_gathered_in_a_file_that_can_be_compared_and_a_part_that_fails_is_
     let (code, lines) = compared(&well, &ill);
     assert_eq!(code, Some(1));
     assert_eq!(
-        lines.iter().filter(|line| line["verdict"] == "worse").count(),
+        lines.iter().filter(|line| line["verdict"] == "failed").count(),
         4,
         "{lines:?}"
     );

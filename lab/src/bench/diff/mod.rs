@@ -25,6 +25,9 @@ const LEAST_ALONE: f64 = 0.05;
 /// Where others took more of the machine, percent, a change of what is measured alone is not told from theirs.
 const QUIET: f64 = 10.0;
 
+/// Nor is one of a ratio that is smaller than a tenth: what shares its processors works otherwise than what has them to itself.
+const LEAST_RATIO_BESIDE_OTHERS: f64 = 0.1;
+
 /// Exit codes: nothing got worse, something did, there is nothing to compare.
 const WELL: u8 = 0;
 const WORSE: u8 = 1;
@@ -127,6 +130,8 @@ pub enum Verdict {
     Disturbed,
     /// With so few pairs no difference would have been told from chance.
     TooFew,
+    /// In B its part could not be measured.
+    Failed,
     /// B has no such row.
     OnlyInA,
     /// A has no such row.
@@ -167,10 +172,11 @@ impl Diff {
         })
     }
 
-    /// Whether anything did.
+    /// Whether anything did, or could not be measured any more.
     #[must_use]
     pub fn got_worse(&self) -> bool {
-        self.rows.iter().any(|row| row.verdict == Verdict::Worse)
+        let bad = |row: &ComparedRow| matches!(row.verdict, Verdict::Worse | Verdict::Failed);
+        self.rows.iter().any(bad)
     }
 }
 
@@ -226,6 +232,12 @@ impl Test {
         })
     }
 
+    /// Whether a change may be what others made of it.
+    fn is_theirs(&self, better: Option<f64>) -> bool {
+        let small = better.is_some_and(|better| better.abs() < LEAST_RATIO_BESIDE_OTHERS);
+        self.others > QUIET && (self.measure == Measure::Alone || small)
+    }
+
     /// What it means, if so small a likelihood is no chance.
     fn row(&self, row: &Row, bound: f64) -> ComparedRow {
         let [one, other] = self.medians;
@@ -243,7 +255,7 @@ impl Test {
             _ if self.broken.is_some() => Verdict::Worse,
             Some(ranked) if ranked.p <= bound && better.is_none_or(|better| better.abs() >= least) => {
                 match (other > one) == self.rising {
-                    _ if self.measure == Measure::Alone && self.others > QUIET => Verdict::Disturbed,
+                    _ if self.is_theirs(better) => Verdict::Disturbed,
                     true => Verdict::Better,
                     false => Verdict::Worse,
                 }
@@ -274,17 +286,17 @@ impl Test {
     }
 }
 
-/// A row that the other file lacks: worse, if its part failed there.
+/// A row that the other file lacks, and whether its part failed there.
 fn missing(row: &Row, failed: &[FailedPart]) -> ComparedRow {
     let of_it = |it: &&FailedPart| it.suite == row.suite && it.part.as_ref().is_none_or(|part| *part == row.part);
     let failure = failed.iter().find(of_it);
     ComparedRow {
         a: Some(row.b.median),
         verdict: match failure {
-            Some(_) => Verdict::Worse,
+            Some(_) => Verdict::Failed,
             None => Verdict::OnlyInA,
         },
-        note: failure.map(|failure| format!("failed in B: {}", failure.error)),
+        note: failure.map(|failure| failure.error.clone()),
         ..unpaired(row)
     }
 }

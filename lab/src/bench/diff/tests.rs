@@ -133,15 +133,18 @@ fn a_sure_change_that_is_too_small_is_noise_and_of_few_pairs_nothing_is_said() {
 }
 
 #[test]
-fn beside_others_a_change_of_a_ratio_is_told_and_one_of_what_is_measured_alone_is_not() {
+fn beside_others_a_large_change_of_a_ratio_is_told_and_none_of_what_is_measured_alone() {
     let low: Vec<_> = (0..7).map(|it| 1.0 + f64::from(it) * 1e-3).collect();
-    let high: Vec<_> = low.iter().map(|it| it * 1.25).collect();
-    let changed = |rising, others: f64| {
+    let changed_by = |times: f64, rising, others: f64| {
+        let high: Vec<_> = low.iter().map(|it| it * times).collect();
         let mut after = row("r", rising, &high);
         after.figures.insert(others::FIGURE.to_owned(), json!(others));
         compared(row("r", rising, &low), after)
     };
+    let changed = |rising, others| changed_by(1.25, rising, others);
     assert_eq!(changed(true, 60.0).verdict, Verdict::Better);
+    assert_eq!(changed_by(1.05, true, 60.0).verdict, Verdict::Disturbed);
+    assert_eq!(changed_by(1.05, true, 9.0).verdict, Verdict::Better);
     assert_eq!(changed(false, 9.0).verdict, Verdict::Worse);
     let disturbed = changed(false, 60.0);
     assert_eq!(disturbed.verdict, Verdict::Disturbed);
@@ -164,7 +167,7 @@ fn what_may_never_happen_is_worse_when_it_happens_once_also_in_few_pairs() {
 }
 
 #[test]
-fn rows_of_one_file_alone_are_named_and_a_part_that_fails_now_is_worse() {
+fn rows_of_one_file_alone_are_named_and_a_part_that_fails_now_is_told_apart() {
     let (one, two) = (row("one", true, &[1.0]), row("two", true, &[1.0]));
     let mut b = file(vec![two]);
     let verdicts = |b: &BenchFile| {
@@ -177,7 +180,8 @@ fn rows_of_one_file_alone_are_named_and_a_part_that_fails_now_is_worse() {
         part: None,
         error: "no nft".to_owned(),
     }];
-    assert_eq!(verdicts(&b), [Verdict::Worse, Verdict::OnlyInB]);
+    assert_eq!(verdicts(&b), [Verdict::Failed, Verdict::OnlyInB]);
+    assert!(Diff::of(&file(vec![one]), &b).unwrap().got_worse());
 }
 
 #[test]

@@ -46,6 +46,7 @@ fn verdict(row: &ComparedRow) -> String {
         Verdict::Worse => by("WORSE"),
         Verdict::Disturbed => "not quiet: measure again".to_owned(),
         Verdict::TooFew => "too few pairs to say".to_owned(),
+        Verdict::Failed => "FAILED in B".to_owned(),
         Verdict::OnlyInA => "only in A".to_owned(),
         Verdict::OnlyInB => "only in B".to_owned(),
     }
@@ -55,6 +56,7 @@ fn sum(diff: &Diff) -> String {
     let count = |verdict| diff.rows.iter().filter(|row| row.verdict == verdict).count();
     let words = [
         (Verdict::Worse, "worse"),
+        (Verdict::Failed, "failed in B"),
         (Verdict::Better, "better"),
         (Verdict::Noise, "noise"),
         (Verdict::Disturbed, "where the machine was not quiet"),
