@@ -40,7 +40,7 @@ pub struct DialOptions {
     ///
     /// The silence rule judges what was sent and not acknowledged. This is for the rest: a call whose request was
     /// acknowledged before the peer's node was lost would otherwise wait for ever, if nothing else is sent to it. It ends
-    /// after 8 s.
+    /// after 8 s. [`Client`](crate::Client) asks earlier, after 1 s, while calls wait.
     pub keep_alive: Option<Duration>,
     /// Lowers the kernel's shortest retransmission timeout to 50 ms where it can be (Linux 6.15). Default: true.
     pub early_retransmit: bool,

@@ -6,6 +6,9 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
+use tokio::time::Instant;
+
 use super::silence::SocketSample;
 use super::sockopt::tcp_info;
 use super::writes::WriteLog;
@@ -39,6 +42,13 @@ impl SocketProbe {
         self.sample().is_some_and(|sample| sample.last_heard() <= time)
     }
 
+    /// After this long without a segment TCP keep-alive asks the peer's kernel: at once, if that is over. Whole seconds. Best effort.
+    pub(crate) fn keep_alive_after(&self, pause: Duration) {
+        let keep_alive = TcpKeepalive::new().with_time(pause);
+        self.0
+            .with_socket(|socket, _| SockRef::from(&socket).set_tcp_keepalive(&keep_alive));
+    }
+
     /// What the kernel knows of the connection now. `None` once it is closed.
     #[must_use]
     pub fn sample(&self) -> Option<SocketSample> {
@@ -47,8 +57,13 @@ impl SocketProbe {
             let now = clock::now();
             let info = tcp_info(socket.as_raw_fd())?;
             let acknowledged = info.tcpi_bytes_acked.saturating_sub(record.acked_at_birth);
+            let written = record.writes.oldest_unacknowledged(acknowledged, now);
+            // A probe is no data: the kernel counts those in vain, and does not tell when it sent them.
+            let probes = u32::from(info.tcpi_probes);
+            record.asked = (probes > 0).then(|| record.asked.unwrap_or(now));
+            let asked = record.asked.map(|asked| now.saturating_duration_since(asked));
             Ok(SocketSample {
-                unacked: info.tcpi_unacked,
+                unacked: info.tcpi_unacked.max(probes),
                 notsent_bytes: info.tcpi_notsent_bytes,
                 last_ack_recv: Duration::from_millis(info.tcpi_last_ack_recv.into()),
                 last_data_recv: Duration::from_millis(info.tcpi_last_data_recv.into()),
@@ -58,7 +73,7 @@ impl SocketProbe {
                     us => Duration::from_micros(us.into()),
                 },
                 total_retrans: info.tcpi_total_retrans,
-                oldest_unacked: record.writes.oldest_unacknowledged(acknowledged, now),
+                oldest_unacked: written.or(asked),
             })
         })
     }
@@ -74,6 +89,8 @@ struct Record {
     /// What `tcpi_bytes_acked` was before the first write: the SYN counts.
     acked_at_birth: u64,
     writes: WriteLog,
+    /// When probes without an answer were first seen.
+    asked: Option<Instant>,
 }
 
 impl Meter {
@@ -83,6 +100,7 @@ impl Meter {
             socket: Some(socket.as_raw_fd()),
             acked_at_birth: tcp_info(socket.as_raw_fd()).map_or(0, |info| info.tcpi_bytes_acked),
             writes: WriteLog::default(),
+            asked: None,
         }))
     }
 

@@ -23,7 +23,7 @@ const SAMPLES_IN_A_ROW: u32 = 2;
 /// What the kernel and the connection's own record of writes tell at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SocketSample {
-    /// Segments sent and not acknowledged. Zero while idle and while the peer's window is closed.
+    /// Segments sent and not acknowledged, probes of keep-alive among them. Zero while idle and while the peer's window is closed.
     pub unacked: u32,
     /// Bytes written and not yet sent.
     pub notsent_bytes: u32,
@@ -35,7 +35,7 @@ pub struct SocketSample {
     pub min_rtt: Duration,
     /// Segments retransmitted since the connection began. No proof: a throttled peer provokes them.
     pub total_retrans: u32,
-    /// Since the oldest unacknowledged byte was written; `None` if all are acknowledged.
+    /// Since the oldest unacknowledged byte was written, or since a probe without an answer was first seen; `None` if there is none.
     pub oldest_unacked: Option<Duration>,
 }
 

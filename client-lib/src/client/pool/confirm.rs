@@ -78,6 +78,11 @@ impl Confirm {
         cause != Cause::Refused && self.pool.is_own_side(self.peer).await
     }
 
+    /// After how long without a segment keep-alive asks the endpoint's kernel; `None`: never.
+    pub(super) fn keep_alive(&self) -> Option<Duration> {
+        self.pool.settings.dial.keep_alive
+    }
+
     /// How many outages of this side are over.
     pub(super) fn outages(&self) -> usize {
         self.pool.outages().count()

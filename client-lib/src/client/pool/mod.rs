@@ -14,6 +14,7 @@ mod exchange;
 mod extras;
 mod gauge;
 mod handshakes;
+mod inquiry;
 mod judge;
 mod lane;
 mod members;

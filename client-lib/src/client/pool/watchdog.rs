@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::confirm::{Answer, Confirm};
+use super::inquiry::Inquiry;
 use super::lane::Lane;
 use super::own_side::OWN_SIDE_LASTS;
 use crate::clock;
@@ -50,6 +51,7 @@ pub(super) enum Lost {
 pub(super) async fn silence(lane: &Lane, confirm: &Confirm) -> Lost {
     let probe = lane.connection().probe();
     let mut idle = 0;
+    let mut inquiry = Inquiry::default();
     let mut outages = confirm.outages();
     // The end of an outage, and what had been heard by then.
     let mut since: Option<(Instant, Option<u32>)> = None;
@@ -77,21 +79,20 @@ pub(super) async fn silence(lane: &Lane, confirm: &Confirm) -> Lost {
                 }
             }
         }
-        if is_doubtful(&probe)
+        let Some(sample) = probe.sample() else {
+            continue;
+        };
+        if let Some(usual) = confirm.keep_alive()
+            && let Some(pause) = inquiry.look(&sample, lane.in_flight() > 0, usual)
+        {
+            probe.keep_alive_after(pause.length(usual));
+        }
+        if sample.silence().is_some_and(|silence| silence >= ALERT)
             && let Some(lost) = followed(lane, &probe, confirm).await
         {
             return lost;
         }
     }
-}
-
-/// Whether bytes are unacknowledged and nothing came for [`ALERT`].
-fn is_doubtful(probe: &SocketProbe) -> bool {
-    probe.unacknowledged_bytes().is_some_and(|bytes| bytes > 0)
-        && probe
-            .sample()
-            .and_then(|sample| sample.silence())
-            .is_some_and(|silence| silence >= ALERT)
 }
 
 /// Follows one silence to its end: `None` when the peer was heard, otherwise what rule and dial agree on.
@@ -143,11 +144,13 @@ async fn followed(lane: &Lane, probe: &SocketProbe, confirm: &Confirm) -> Option
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::sync::Arc;
 
     use socket2::{SockFilter, SockRef};
     use tokio::io::AsyncReadExt as _;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::JoinHandle;
 
     use super::*;
     use crate::Feed;
@@ -157,7 +160,84 @@ mod tests {
     use crate::client::pool::lane::Sender;
     use crate::client::pool::queue::Queue;
     use crate::client::pool::slot::Slot;
-    use crate::connection::{DialOptions, dial};
+    use crate::connection::{DialOptions, SocketSample, dial};
+
+    /// A lane that carries one call, acknowledged and not answered, to a peer whose ends are given back.
+    async fn waiting(options: &DialOptions) -> (TcpListener, TcpStream, Arc<Lane>, Slot, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = listener.local_addr().unwrap();
+        let io = dial(&Feed::offline(), peer, options).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let queue = Arc::new(Queue::new(1, Duration::ZERO));
+        let (handle, gauge) = (io.handle(), Arc::new(Gauge::new(queue, None)));
+        let (sender, driver) = driver::http2(io, gauge.clone(), handle.kill_switch().clone())
+            .await
+            .unwrap();
+        let driver = tokio::spawn(async move { _ = driver.await });
+        gauge.limit(1);
+        let lane = Arc::new(Lane::new(peer, Sender::Http2(sender), gauge, handle, None));
+        let call = Slot::of(&lane).unwrap();
+        // After the greeting.
+        let probe = lane.connection().probe();
+        let owes = |sample: SocketSample| sample.unacked > 0 || sample.last_heard() < Duration::from_millis(300);
+        while owes(probe.sample().unwrap()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        (listener, accepted, lane, call, driver)
+    }
+
+    fn confirm(peer: SocketAddr) -> Confirm {
+        let client = Client::builder("http://pods.test")
+            .feed(Feed::offline())
+            .endpoints([peer]);
+        Confirm::new(client.build().unwrap().pool.clone(), peer)
+    }
+
+    /// BPF_RET | BPF_K with 0: the kernel throws away whatever comes, and so acknowledges nothing; a listener's answers no SYN.
+    const DEAF: [SockFilter; 1] = [SockFilter::new(0x06, 0, 0, 0)];
+
+    /// Keep-alive by itself would end nothing while a test waits.
+    fn patient() -> DialOptions {
+        DialOptions {
+            keep_alive: Some(Duration::from_secs(600)),
+            ..DialOptions::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_vanishes_after_it_acknowledged_a_request_is_missed() {
+        let (listener, accepted, lane, _call, driver) = waiting(&patient()).await;
+        SockRef::from(&accepted).attach_filter(&DEAF).unwrap();
+        SockRef::from(&listener).attach_filter(&DEAF).unwrap();
+        let confirm = confirm(lane.peer());
+        let lost = tokio::time::timeout(Duration::from_secs(60), silence(&lane, &confirm)).await;
+        let Ok(Lost::Peer(death)) = lost else {
+            panic!("{lost:?}")
+        };
+        assert_eq!(death.reason, Reason::Silence);
+        driver.abort();
+    }
+
+    #[tokio::test]
+    async fn who_takes_its_time_is_asked_and_believed_though_nobody_accepts_dials() {
+        let (listener, accepted, lane, _call, driver) = waiting(&patient()).await;
+        SockRef::from(&listener).attach_filter(&DEAF).unwrap();
+        let confirm = confirm(lane.peer());
+        let heard = lane.segments_heard();
+        let answered = async {
+            while lane.segments_heard() <= heard {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            // What comes of it.
+            tokio::time::sleep(10 * ALERT).await;
+        };
+        tokio::select! {
+            lost = silence(&lane, &confirm) => panic!("{lost:?}"),
+            answered = tokio::time::timeout(Duration::from_secs(60), answered) => answered.unwrap(),
+        }
+        driver.abort();
+        drop(accepted);
+    }
 
     #[tokio::test]
     async fn who_waits_for_an_answer_is_told_of_a_silence_before_a_dial_has_settled_it() {
@@ -167,9 +247,7 @@ mod tests {
         let (mut accepted, _) = listener.accept().await.unwrap();
         let queue = Arc::new(Queue::new(1, Duration::ZERO));
         let (handle, gauge) = (io.handle(), Arc::new(Gauge::new(queue, None)));
-        // BPF_RET | BPF_K with 0: its kernel throws away whatever comes, and so acknowledges nothing.
-        let deaf = [SockFilter::new(0x06, 0, 0, 0)];
-        SockRef::from(&accepted).attach_filter(&deaf).unwrap();
+        SockRef::from(&accepted).attach_filter(&DEAF).unwrap();
         let (sender, driver) = driver::http2(io, gauge.clone(), handle.kill_switch().clone())
             .await
             .unwrap();
