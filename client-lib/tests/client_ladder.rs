@@ -253,7 +253,7 @@ async fn a_connection_that_its_path_forgot_is_left_and_what_may_not_be_repeated_
     settled(&client, 3).await;
     let mut events = client.events();
     for server in &servers {
-        server.lose(true);
+        server.lose(true).await;
     }
     let lost = six(&client, 0);
     // Every server is dialled, and the dial is answered.
@@ -284,7 +284,7 @@ async fn a_connection_that_its_path_forgot_is_left_and_what_may_not_be_repeated_
     }
     assert!(waiting.iter().all(|call| !call.is_finished()));
     for server in &servers {
-        server.lose(false);
+        server.lose(false).await;
     }
     for call in waiting {
         assert_eq!(call.await.unwrap(), 200);

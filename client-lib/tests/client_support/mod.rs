@@ -69,6 +69,8 @@ struct State {
     vanished: watch::Sender<bool>,
     /// Whether what comes on the connections that are open is lost.
     lost: watch::Sender<bool>,
+    /// Connections on which it is.
+    losing: watch::Sender<usize>,
     /// Changed when no dial is to be answered any more.
     full: watch::Sender<bool>,
     /// Changed when the listener is deaf.
@@ -115,6 +117,7 @@ impl Server {
             drain: watch::Sender::new(0),
             vanished: watch::Sender::new(false),
             lost: watch::Sender::new(false),
+            losing: watch::Sender::new(0),
             full: watch::Sender::new(false),
             unreachable: watch::Sender::new(false),
         });
@@ -199,9 +202,13 @@ impl Server {
         self.deserted().await;
     }
 
-    /// Whether what comes on the connections that are open is lost, as on a path that forgot them. New ones are not concerned.
-    pub fn lose(&self, lost: bool) {
+    /// Whether what comes on the connections that are open is lost, as on a path that forgot them, once this returns. New ones are not
+    /// concerned.
+    pub async fn lose(&self, lost: bool) {
+        let wanted = if lost { *self.state.connections.borrow() } else { 0 };
         self.state.lost.send_replace(lost);
+        let mut losing = self.state.losing.subscribe();
+        losing.wait_for(|count| *count == wanted).await.unwrap();
     }
 
     /// As with a full accept queue: once this returns, dials are not answered, and who is connected is served.
@@ -385,8 +392,10 @@ async fn serve(stream: TcpStream, state: Arc<State>, speaks: Speaks) {
         while lost.changed().await.is_ok() {
             if *lost.borrow_and_update() {
                 deafen(&socket);
+                state.losing.send_modify(|count| *count += 1);
             } else {
                 SockRef::from(&socket).detach_filter().unwrap();
+                state.losing.send_modify(|count| *count -= 1);
             }
         }
     };
