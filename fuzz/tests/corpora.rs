@@ -4,12 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use obit_fuzz::{TARGETS, Target};
-
-/// Memory is counted for the whole process, so one replays at a time.
-static ALONE: Mutex<()> = Mutex::new(());
 
 fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")
@@ -24,7 +20,6 @@ fn target(name: &str) -> Target {
 
 /// The names of the inputs that break something.
 fn broken_by<'a>(target: Target, inputs: impl IntoIterator<Item = (String, &'a [u8])>) -> Vec<String> {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     inputs
         .into_iter()
         .filter(|(_, input)| catch_unwind(|| (target.check)(input)).is_err())
