@@ -26,6 +26,14 @@ pub fn beside_this_binary(program: &str) -> anyhow::Result<PathBuf> {
     Ok(executable.with_file_name(program))
 }
 
+/// The monitor to run: the one that was named, else the one built together with this program.
+///
+/// # Errors
+/// When none was named and this program's own path is unknown.
+pub fn monitor_program(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    named.map_or_else(|| beside_this_binary("obit"), Ok)
+}
+
 /// Ties this process to the lab that started it: the kernel kills it when its parent ends.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use clap::{Args as _, CommandFactory as _, FromArgMatches as _};
 
 use crate::api::ApiArgs;
 use crate::bench::{BenchSettings, Chosen, Effort, RoleArgs, Suite, client, lab, monitor};
-use crate::child::beside_this_binary;
+use crate::child::monitor_program;
 use crate::client::Client;
 use crate::dns::DnsArgs;
 use crate::latency::{DeathsArgs, LatencySettings, PeerArgs};
@@ -226,7 +226,7 @@ impl<P: Suite> BenchArgs<P> {
             parts: wanted.collect(),
             pairs: self.effort.pairs(),
             effort: self.effort.effort(),
-            monitor: self.monitor.clone().map_or_else(|| beside_this_binary("obit"), Ok)?,
+            monitor: monitor_program(self.monitor.clone())?,
         })
     }
 }
@@ -324,7 +324,7 @@ impl LatencyArgs {
         Ok(LatencySettings {
             trials: self.trials,
             seed: self.seed.unwrap_or(seed),
-            monitor: self.monitor.clone().map_or_else(|| beside_this_binary("obit"), Ok)?,
+            monitor: monitor_program(self.monitor.clone())?,
         })
     }
 }
@@ -370,7 +370,7 @@ impl LabArgs {
             seed: self.seed.unwrap_or(seed),
             idempotent: !self.not_idempotent,
             bound: Duration::from_secs(self.seconds.or(seconds).unwrap_or_default()),
-            monitor: self.monitor.clone().map_or_else(|| beside_this_binary("obit"), Ok)?,
+            monitor: monitor_program(self.monitor.clone())?,
         })
     }
 }

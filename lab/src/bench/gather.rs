@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use super::file::default_path;
 use super::record::{BenchFile, BenchFlags, FORMAT, FailedPart, KIND, Row};
 use super::{BenchSettings, Effort, Outcome, Suite, client, estimate, lab, markdown, monitor, text};
-use crate::child::beside_this_binary;
+use crate::child::monitor_program;
 use crate::cli::GatherArgs;
 use crate::client::Client;
 use crate::matrix::{date, machine, versions, write};
@@ -139,7 +139,7 @@ impl<'a> Gathered<'a> {
             parts: P::ALL.iter().copied().filter(wanted).collect(),
             pairs: self.args.effort.pairs(),
             effort: self.args.effort.effort(),
-            monitor: monitor.map_or_else(|| beside_this_binary("obit"), Ok)?,
+            monitor: monitor_program(monitor)?,
         })
     }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::child::beside_this_binary;
+use crate::child::monitor_program;
 use crate::client::Client;
 use crate::record::{ClientFlag, Flags, ScenarioFlag};
 use crate::run::Settings;
@@ -207,7 +207,7 @@ impl MatrixArgs {
             seed,
             idempotent: !self.not_idempotent,
             bound: Duration::from_secs(load.seconds.unwrap_or(scenario.seconds)),
-            monitor: self.monitor.clone().map_or_else(|| beside_this_binary("obit"), Ok)?,
+            monitor: monitor_program(self.monitor.clone())?,
         })
     }
 }
