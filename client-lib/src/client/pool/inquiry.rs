@@ -8,15 +8,6 @@ use crate::connection::SocketSample;
 /// The first question: as early as the kernel lets anybody set it.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// What keep-alive is to be set to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pause {
-    /// So short that it asks now.
-    Over,
-    /// As configured.
-    Usual,
-}
-
 /// The questions of one connection: after a second without a segment, after two more, after four, and so on to what is configured, as
 /// long as the same calls wait.
 #[derive(Debug)]
@@ -35,8 +26,8 @@ impl Default for Inquiry {
 }
 
 impl Inquiry {
-    /// What is to be set after this look at a connection whose keep-alive asks after `usual`.
-    pub(super) fn look(&mut self, sample: &SocketSample, waiting: bool, usual: Duration) -> Option<Pause> {
+    /// What keep-alive is to be set to after this look at a connection where it asks after `usual`: that, or so short that it asks now.
+    pub(super) fn look(&mut self, sample: &SocketSample, waiting: bool, usual: Duration) -> Option<Duration> {
         let quiet = sample.last_heard();
         if self.asking {
             if waiting && quiet >= FIRST {
@@ -44,24 +35,14 @@ impl Inquiry {
             }
             self.asking = false;
             self.patience *= 2;
-            return Some(Pause::Usual);
+            return Some(usual);
         }
         if !waiting || sample.last_data_recv < FIRST {
             self.patience = FIRST;
         }
         let due = waiting && sample.unacked == 0 && quiet >= self.patience && self.patience < usual;
         self.asking = due;
-        due.then_some(Pause::Over)
-    }
-}
-
-impl Pause {
-    /// How long it is.
-    pub(super) fn length(self, usual: Duration) -> Duration {
-        match self {
-            Self::Over => FIRST,
-            Self::Usual => usual,
-        }
+        due.then_some(FIRST)
     }
 }
 
@@ -87,8 +68,8 @@ mod tests {
         let (mut heard, mut now) = (0, 1_000);
         while now < 40_000 {
             match inquiry.look(&quiet(now, now - heard), true, USUAL) {
-                Some(Pause::Over) => asked.push(now - heard),
-                Some(Pause::Usual) => assert_eq!(now, heard),
+                Some(FIRST) => asked.push(now - heard),
+                Some(pause) => assert_eq!((pause, now), (USUAL, heard)),
                 None => {}
             }
             // The peer answers within a look.
@@ -120,8 +101,8 @@ mod tests {
             ..quiet(1_000, 1_000)
         };
         assert_eq!(inquiry.look(&owes, true, USUAL), None, "the silence rule's");
-        assert_eq!(inquiry.look(&quiet(1_000, 1_000), true, USUAL), Some(Pause::Over));
+        assert_eq!(inquiry.look(&quiet(1_000, 1_000), true, USUAL), Some(FIRST));
         assert_eq!(inquiry.look(&quiet(1_020, 1_020), true, USUAL), None);
-        assert_eq!(inquiry.look(&quiet(1_040, 1_040), false, USUAL), Some(Pause::Usual));
+        assert_eq!(inquiry.look(&quiet(1_040, 1_040), false, USUAL), Some(USUAL));
     }
 }

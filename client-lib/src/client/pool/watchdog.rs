@@ -85,7 +85,7 @@ pub(super) async fn silence(lane: &Lane, confirm: &Confirm) -> Lost {
         if let Some(usual) = confirm.keep_alive()
             && let Some(pause) = inquiry.look(&sample, lane.in_flight() > 0, usual)
         {
-            probe.keep_alive_after(pause.length(usual));
+            probe.keep_alive_after(pause);
         }
         if sample.silence().is_some_and(|silence| silence >= ALERT)
             && let Some(lost) = followed(lane, &probe, confirm).await
