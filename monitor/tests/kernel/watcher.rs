@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -32,6 +32,7 @@ pub(crate) struct Watcher {
     pub(crate) filter: WatchFilter,
     pub(crate) losses: LossCounters,
     sightings: Receiver<Seen>,
+    forward: Arc<Forward>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<u64>>,
 }
@@ -60,14 +61,21 @@ impl Watcher {
         }
         let (send, sightings) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
-        let thread = thread::spawn(move || read(kernel.source, stopped, send));
+        let (opened, forward) = mpsc::channel();
+        let thread = thread::spawn(move || read(kernel.source, stopped, send, &opened));
         Self {
             filter: kernel.filter,
             losses: kernel.losses,
             sightings,
+            forward: forward.recv_timeout(PATIENCE).expect("a source that opens"),
             stop: Some(stop),
             thread: Some(thread),
         }
+    }
+
+    /// Nothing is read while this is held.
+    pub(crate) fn hold(&self) -> MutexGuard<'_, KernelRecords> {
+        self.forward.records.lock().unwrap()
     }
 
     /// Waits for the next sighting; says when it was here, and who read it.
@@ -143,7 +151,12 @@ impl Look for Forward {
 }
 
 /// Reads as the daemon does, until told to stop; returns the number of records of no known kind.
-fn read(source: KernelSource, stop: oneshot::Receiver<()>, send: mpsc::Sender<Seen>) -> u64 {
+fn read(
+    source: KernelSource,
+    stop: oneshot::Receiver<()>,
+    send: mpsc::Sender<Seen>,
+    opened: &mpsc::Sender<Arc<Forward>>,
+) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -159,6 +172,7 @@ fn read(source: KernelSource, stop: oneshot::Receiver<()>, send: mpsc::Sender<Se
             send,
         });
         let threads = DoorbellThreads::spawn(doorbells, &forward).unwrap();
+        opened.send(Arc::clone(&forward)).unwrap();
         tokio::select! {
             result = wait.wait(forward.as_ref()) => panic!("the wait ended: {result:?}"),
             _ = stop => {}
