@@ -278,7 +278,7 @@ pub struct LabArgs {
     /// Callers.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub concurrency: u64,
-    /// Calls each caller makes; as many as the scenario takes its time for unless given, 300 in most.
+    /// Calls each caller makes; as many as the scenario takes its time for unless given, 200 in most.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub requests: Option<u64>,
     /// When a client whose calls hang is stopped, seconds after its start; as the scenario says unless given, 60 in most.
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn the_article_s_workload_is_the_default() {
+    fn five_hundred_callers_with_two_hundred_calls_each_are_the_default() {
         let Ok(Asked::Scenario(kill, args)) = parsed(&["kill"]) else {
             panic!("kill is a command")
         };
@@ -394,7 +394,7 @@ mod tests {
             (500, None, ClientKind::ALL.map(Client::from).to_vec())
         );
         let settings = args.settings(&[&kill], 7).unwrap();
-        assert_eq!((settings.requests, settings.seed, settings.idempotent), (300, 7, true));
+        assert_eq!((settings.requests, settings.seed, settings.idempotent), (200, 7, true));
         assert_eq!(settings.bound, Duration::from_secs(60));
     }
 

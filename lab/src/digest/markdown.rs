@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::table::{Line, Table, range};
-use super::{Cell, Digest};
+use super::{Cell, Digest, Row};
 
 /// A table a scenario: the median, and the range where trials differ.
 #[must_use]
@@ -21,20 +21,24 @@ pub fn markdown(digest: &Digest) -> String {
     text
 }
 
-/// One table, of the scenarios in which every client was measured: a line a client, a column a scenario.
+/// One table, of the scenarios in which more than half of the clients were measured: a line a client, a column a scenario.
 #[must_use]
 pub fn overview(digest: &Digest) -> String {
     let clients = &digest.environment.flags.clients;
     let rows = digest.rows.iter();
     let rows: Vec<_> = rows
-        .filter(|row| !row.steady && row.cells.len() == clients.len())
+        .filter(|row| !row.steady && 2 * row.cells.len() > clients.len())
         .collect();
     let mut text = circumstances(digest);
     text += "\nIn each cell: calls failed, the time against the client's own steady runs, the slowest call.\n\n";
     let names: Vec<_> = rows.iter().map(|row| format!("`{}`", plain(&row.scenario))).collect();
     let _ = writeln!(text, "| | {} |\n|{}", names.join(" | "), "---|".repeat(names.len() + 1));
-    for (place, client) in clients.iter().enumerate() {
-        let cells: Vec<_> = rows.iter().map(|row| brief(&row.cells[place])).collect();
+    for client in clients {
+        let of_client = |row: &&Row| {
+            let cell = row.cells.iter().find(|cell| cell.client == client.name);
+            cell.map_or_else(|| "–".to_owned(), brief)
+        };
+        let cells: Vec<_> = rows.iter().map(of_client).collect();
         let _ = writeln!(text, "| `{}` | {} |", plain(&client.name), cells.join(" | "));
     }
     text
@@ -129,13 +133,16 @@ mod tests {
     }
 
     #[test]
-    fn the_overview_has_a_column_for_each_scenario_of_everyone() {
+    fn the_overview_has_a_column_for_each_scenario_of_most_clients() {
         let mut environment = environment();
         let text = overview(&Digest::of(&environment, &documents()));
         assert!(text.contains("| | `kill` |\n|---|---|\n"), "{text}");
         assert!(text.contains("| `obit` | 0; ≥ 1.10 ×; ≥ 1400 ms |"), "{text}");
         assert!(text.contains("| `gone` | there is no go |"), "{text}");
         environment.flags.scenarios[1].clients.pop();
+        let text = overview(&Digest::of(&environment, &documents()));
+        assert!(text.contains("| `gone` | – |"), "{text}");
+        environment.flags.scenarios[1].clients.truncate(1);
         let text = overview(&Digest::of(&environment, &documents()));
         assert!(text.contains("| |  |\n|---|\n| `obit` |  |"), "{text}");
     }

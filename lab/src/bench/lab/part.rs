@@ -297,9 +297,9 @@ mod tests {
     #[test]
     fn little_work_still_lasts_as_long_as_the_script() {
         let of = |name, effort| requests(builtin(name).unwrap(), Scale { pairs: 1, effort });
-        assert_eq!(of("kill", Effort::Full), 300);
+        assert_eq!(of("kill", Effort::Full), 200);
         assert_eq!(of("kill", Effort::Quick), 170);
-        assert_eq!(of("scale", Effort::Trial), 350);
+        assert_eq!(of("scale", Effort::Trial), 270);
     }
 
     #[test]
