@@ -19,6 +19,12 @@ const TIMES: [f64; 2] = [118.0, 200.0];
 /// What is shown of how long calls take: from a millisecond to a minute and a half.
 const DECADES: [f64; 2] = [0.0, 5.0];
 
+/// No bar is narrower than that part of a second.
+const LEAST: f64 = 0.1;
+
+/// What ended in less than that part of a second says nothing of how many end in one.
+const HALF: f64 = 0.5;
+
 /// A picture.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Chart {
@@ -72,19 +78,26 @@ pub(super) struct Tick {
 }
 
 impl Chart {
-    /// The picture of `course`; `None` if no call ended.
+    /// The picture of `course`, the course of a run that took so long; `None` if no call ended.
     #[must_use]
-    pub(super) fn of(course: &Course) -> Option<Self> {
+    pub(super) fn of(course: &Course, elapsed_ns: u64) -> Option<Self> {
         let last = course.seconds.last()?.at_s + 1;
-        let most = course.seconds.iter().map(|it| it.answered + it.failed).max()?.max(1);
+        // The run may end within its last second. What is left of that one is as wide as it is long.
+        let part = |it: &Second| (number(elapsed_ns) / 1e9 - number(it.at_s)).clamp(LEAST, 1.0);
+        let rate = |it: &Second, calls: u64| match part(it) {
+            part if part < HALF => number(calls),
+            part => number(calls) / part,
+        };
+        let rates = course.seconds.iter().map(|it| rate(it, it.answered + it.failed));
+        let most = rates.fold(1.0, f64::max);
         let step = (WIDTH - LEFT - RIGHT) / number(last);
         let x = |second: f64| LEFT + second * step;
-        let height = |calls: u64| (CALLS[1] - CALLS[0]) * number(calls) / number(most);
+        let height = |it: &Second, calls: u64| (CALLS[1] - CALLS[0]) * rate(it, calls) / most;
         let bar = |it: &Second, above: u64, calls: u64| Bar {
             x: x(number(it.at_s)),
-            y: CALLS[1] - height(above + calls),
-            width: (step - 1.0).max(step * 0.8),
-            height: height(calls),
+            y: CALLS[1] - height(it, above + calls),
+            width: (step - 1.0).max(step * 0.8) * part(it),
+            height: height(it, calls),
         };
         let line = |of: fn(&Second) -> u64| {
             let point = |it: &Second| format!("{:.1},{:.1}", x(number(it.at_s) + 0.5), depth(of(it)));
@@ -116,14 +129,14 @@ fn depth(nanoseconds: u64) -> f64 {
     TIMES[1] - (TIMES[1] - TIMES[0]) * (decades - DECADES[0]) / (DECADES[1] - DECADES[0])
 }
 
-fn scales(most: u64, last: u64, step: f64) -> Vec<Tick> {
+fn scales(most: f64, last: u64, step: f64) -> Vec<Tick> {
     let on = |y: f64, text: &str| Tick {
         x: LEFT,
         y,
         below: false,
         text: text.to_owned(),
     };
-    let mut ticks = vec![on(CALLS[0], &format!("{most}/s")), on(CALLS[1], "0")];
+    let mut ticks = vec![on(CALLS[0], &format!("{most:.0}/s")), on(CALLS[1], "0")];
     for (ns, text) in [
         (1_000_000, "1 ms"),
         (100_000_000, "0.1 s"),
@@ -179,7 +192,11 @@ mod tests {
 
     #[test]
     fn bars_stand_on_the_same_ground_and_failures_on_top_of_answers() {
-        let chart = Chart::of(&course(vec![second(0, 300, 0, 15), second(1, 100, 100, 2_000)])).unwrap();
+        let chart = Chart::of(
+            &course(vec![second(0, 300, 0, 15), second(1, 100, 100, 2_000)]),
+            2_000_000_000,
+        )
+        .unwrap();
         let [full, half] = [chart.answered[0], chart.answered[1]];
         assert!(
             (full.height - 82.0).abs() < 1e-9 && (full.y - 18.0).abs() < 1e-9,
@@ -193,11 +210,8 @@ mod tests {
 
     #[test]
     fn everything_is_within_the_picture_whatever_the_times() {
-        let chart = Chart::of(&course(vec![
-            second(0, 1, 0, 0),
-            second(90, 0, u64::MAX / 4, 9_000_000),
-        ]))
-        .unwrap();
+        let far = course(vec![second(0, 1, 0, 0), second(90, 0, u64::MAX / 4, 9_000_000)]);
+        let chart = Chart::of(&far, u64::MAX).unwrap();
         for bar in chart.answered.iter().chain(&chart.failed) {
             assert!(bar.x >= LEFT && bar.x + bar.width <= WIDTH && bar.y >= 0.0, "{bar:?}");
         }
@@ -209,7 +223,21 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_ends_within_a_second_does_not_look_as_if_it_slowed_down() {
+        let whole_and_a_part = |elapsed_ms: u64, calls| {
+            let course = course(vec![second(0, 1_000, 0, 15), second(1, calls, 0, 15)]);
+            let bars = Chart::of(&course, elapsed_ms * 1_000_000).unwrap().answered;
+            (bars[1].height / bars[0].height, bars[1].width / bars[0].width)
+        };
+        let (height, width) = whole_and_a_part(1_600, 600);
+        assert!((height - 1.0).abs() < 1e-9 && (width - 0.6).abs() < 1e-9);
+        // Those that hung until the run was stopped end all at once.
+        let (height, width) = whole_and_a_part(1_001, 500);
+        assert!((height - 0.5).abs() < 1e-9 && (width - LEAST).abs() < 1e-9);
+    }
+
+    #[test]
     fn nothing_is_no_picture() {
-        assert_eq!(Chart::of(&course(vec![])), None);
+        assert_eq!(Chart::of(&course(vec![]), 0), None);
     }
 }

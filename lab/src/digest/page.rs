@@ -91,7 +91,7 @@ fn cleaned(table: Table) -> Table {
 
 fn picture(cell: &Cell, id: &str) -> Option<Picture> {
     let typical = cell.typical.as_ref()?;
-    let mut chart = Chart::of(&typical.run.run.course)?;
+    let mut chart = Chart::of(&typical.run.run.course, typical.run.run.figures.elapsed_ns)?;
     for phase in &mut chart.phases {
         phase.name = clean(&phase.name);
     }

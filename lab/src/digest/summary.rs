@@ -2,11 +2,13 @@
 //! Pure.
 
 use super::{Cell, Digest, Figures, Row};
+use crate::bench::Spread;
 
 /// The client that others are held against.
 const OURS: &str = "obit";
 
-/// Times that differ by less say nothing: so much do runs of one client.
+/// Medians of times that differ by less say nothing: so much do runs of one client. And whatever their medians, times of which trials
+/// overlap are alike.
 const ALIKE: f64 = 1.05;
 
 /// A sentence a scenario that says anything.
@@ -90,10 +92,16 @@ fn standing(peer: &Figures, ours: &Figures) -> Standing {
         }
     }
     match (peer.ratio, ours.ratio) {
-        (Some(peer), Some(ours)) if peer.median * ALIKE < ours.median => Standing::Better,
-        (Some(peer), Some(ours)) if peer.median > ours.median * ALIKE => Standing::Worse,
+        (Some(peer), Some(ours)) if shorter(peer, ours) => Standing::Better,
+        (Some(peer), Some(ours)) if shorter(ours, peer) => Standing::Worse,
         _ => Standing::Alike,
     }
+}
+
+/// Whether one time is shorter than another in every trial, and by more than runs of one client differ. Of one trial of each nothing
+/// can be told but that.
+fn shorter(one: Spread, other: Spread) -> bool {
+    one.median * ALIKE < other.median && one.max < other.min
 }
 
 /// 1 if it is so in most trials.
@@ -127,6 +135,14 @@ mod tests {
         }
         let told = summary(&Digest::of(&environment(), &documents));
         assert!(told[1].contains("better: tonic (252 failed"), "{told:?}");
+    }
+
+    #[test]
+    fn times_of_which_trials_overlap_are_alike() {
+        let spread = |values: [f64; 3]| Spread::of(values).unwrap();
+        assert!(shorter(spread([1.0, 1.1, 1.2]), spread([1.3, 1.4, 1.5])));
+        assert!(!shorter(spread([1.0, 1.1, 1.35]), spread([1.3, 1.4, 1.5])));
+        assert!(!shorter(spread([1.0, 1.01, 1.02]), spread([1.03, 1.04, 1.05])));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::run::Settings;
 use crate::scenario::{self, PODS, Scenario, With, builtin, builtins};
 use crate::workload::ClientKind;
 
-/// The article's load.
+/// As many callers as the article's.
 const FULL: Load = Load {
     trials: 5,
     concurrency: 500,
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_measured_with_the_article_s_load_unless_said_otherwise() {
+    fn everything_is_measured_with_the_article_s_callers_unless_said_otherwise() {
         let args = parsed(&[]).unwrap();
         let flags = args.flags(3);
         assert_eq!(
