@@ -77,7 +77,11 @@ pub enum Reason {
     Expired,
     /// The endpoint was taken out of its service.
     Removed,
-    /// This client's own socket heard nothing, not even an acknowledgement, and a fresh dial was not answered either.
+    /// Kubernetes told the pod to end.
+    Terminating,
+    /// The pod, which Kubernetes had told to end, is no more.
+    Deleted,
+    /// This client's own socket heard nothing, not even an acknowledgement, and fresh dials were not answered either.
     Silence,
 }
 
@@ -135,6 +139,8 @@ impl fmt::Display for Reason {
             Self::AllClosed => "all connections closed",
             Self::Expired => "evidence expired",
             Self::Removed => "endpoint removed",
+            Self::Terminating => "told to end",
+            Self::Deleted => "pod deleted",
             Self::Silence => "silence",
         })
     }

@@ -76,6 +76,12 @@ impl Coverage {
         self.complete_since
     }
 
+    /// Since when none arrive at all; `None` while they do.
+    #[must_use]
+    pub fn deaf_since(&self) -> Option<MonotonicNs> {
+        self.deaf_since
+    }
+
     /// Since when sightings are being lost, or none arrive at all; `None` while all is well.
     #[must_use]
     pub fn blind_since(&self) -> Option<MonotonicNs> {

@@ -12,6 +12,7 @@ pub mod cli;
 pub mod clock;
 pub mod coverage;
 pub mod doctor;
+pub mod endpoint;
 pub mod home;
 pub mod hub;
 pub mod kernel;

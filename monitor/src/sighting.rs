@@ -135,6 +135,53 @@ pub enum Observation {
     Ended,
 }
 
+impl Observation {
+    /// The names of all kinds, in the order of [`kind`](Self::kind).
+    pub const KINDS: [&str; 17] = [
+        "refused",
+        "unreachable",
+        "syn",
+        "syn-stalled",
+        "syn-retransmit",
+        "handshake",
+        "reset",
+        "peer-closed",
+        "stalled",
+        "timed-out",
+        "syn-timeout",
+        "abandoned",
+        "soft-error",
+        "listener-closed",
+        "listener-opened",
+        "home",
+        "ended",
+    ];
+
+    /// Which kind it is: its place in [`KINDS`](Self::KINDS).
+    #[must_use]
+    pub fn kind(&self) -> usize {
+        match self {
+            Self::Refused => 0,
+            Self::Unreachable => 1,
+            Self::SynStart => 2,
+            Self::SynStalled { .. } => 3,
+            Self::SynRetransmit => 4,
+            Self::Handshake { .. } => 5,
+            Self::Reset => 6,
+            Self::PeerClosed => 7,
+            Self::Stalled => 8,
+            Self::TimedOut => 9,
+            Self::SynTimeout => 10,
+            Self::Abandoned => 11,
+            Self::SoftError => 12,
+            Self::ListenerClosed => 13,
+            Self::ListenerOpened => 14,
+            Self::Home => 15,
+            Self::Ended => 16,
+        }
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod strategy {
     use std::time::Duration;

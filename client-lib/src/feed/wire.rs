@@ -34,6 +34,8 @@ impl From<wire::Reason> for Reason {
             wire::Reason::SynTimeout => Self::SynTimeout,
             wire::Reason::ListenerClosed => Self::ListenerClosed,
             wire::Reason::NodeSuspect => Self::NodeSuspect,
+            wire::Reason::Terminating => Self::Terminating,
+            wire::Reason::Deleted => Self::Deleted,
         }
     }
 }
@@ -67,7 +69,7 @@ mod tests {
     fn every_word_of_the_protocol_has_one_here() {
         let verdicts = (0..5).map(|n| Verdict::from(wire::Verdict::try_from(n).unwrap()));
         assert_eq!(verdicts.collect::<std::collections::HashSet<_>>().len(), 5);
-        let reasons = (0..15).map(|n| Reason::from(wire::Reason::try_from(n).unwrap()));
-        assert_eq!(reasons.collect::<std::collections::HashSet<_>>().len(), 15);
+        let reasons = (0..17).map(|n| Reason::from(wire::Reason::try_from(n).unwrap()));
+        assert_eq!(reasons.collect::<std::collections::HashSet<_>>().len(), 17);
     }
 }

@@ -15,10 +15,11 @@ use ipnet::IpNet;
 use obit_protocol::{Notice, monitor_message::Message};
 
 use crate::canary::Ear;
+use crate::endpoint::Listed;
 use crate::ledger::{About, Ledger};
 use crate::record::recorder::Recorder;
-use crate::registry::{Flush, Full, Limits, SubscriberId, Wire};
-use crate::sighting::{MonotonicNs, NetnsCookie, Sighting};
+use crate::registry::{Flush, Full, Limits, SubscriberId, VERDICTS, Wire};
+use crate::sighting::{MonotonicNs, NetnsCookie, Observation, Sighting};
 use crate::suspicion::Turn;
 use state::State;
 
@@ -36,6 +37,21 @@ pub enum WatchError {
     /// The kernel half can look at no more addresses.
     #[error("the kernel's watch filter does not take {0}: {1}")]
     Filter(IpAddr, #[source] io::Error),
+}
+
+/// How much there is in the hub, and how much went through it since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// Who has subscribed.
+    pub subscribers: usize,
+    /// Who is watched by anyone.
+    pub peers: usize,
+    /// Sightings, by their [kind](Observation::kind).
+    pub sightings: [u64; Observation::KINDS.len()],
+    /// Notices about peers, by the number of their verdict.
+    pub verdicts: [u64; VERDICTS],
+    /// Sightings are being lost, or none arrive at all.
+    pub blind: bool,
 }
 
 /// Ledger, registry and watch filter, shared by the reader and the sessions.
@@ -106,6 +122,7 @@ impl Hub {
                 if let Some(ear) = &self.canary {
                     ear.hear(sighting);
                 }
+                state.sightings[sighting.what.kind()] += 1;
                 let change = state.ledger.observe(now, sighting);
                 let registry = &state.registry;
                 let turn = state
@@ -184,6 +201,37 @@ impl Hub {
             }
             state.ledger.forget_connections();
         }
+    }
+
+    // Kubernetes' side.
+
+    /// Takes in what Kubernetes says of peers (`None`: that it is nobody's endpoint), and tells those whom it concerns.
+    pub fn hear(&self, now: MonotonicNs, peers: &[(SocketAddr, Option<Listed>)]) {
+        for chunk in peers.chunks(CHUNK) {
+            let state = &mut *self.state();
+            if let Some(recorder) = &mut state.recorder {
+                recorder.heard(now, chunk);
+            }
+            for (peer, listed) in chunk {
+                match state.ledger.hear(now, *peer, *listed) {
+                    About::Nobody => {}
+                    About::Peer(peer) => state.review(peer, now),
+                    About::Address(ip) => state.review_address(ip, now),
+                }
+            }
+            state.registry.flush_touched(now);
+        }
+    }
+
+    /// The peers that anybody watches at these addresses.
+    #[must_use]
+    pub fn watched_at(&self, addresses: &[IpAddr]) -> Vec<SocketAddr> {
+        let ledger = &self.state().ledger;
+        let ports = |ip: &IpAddr| {
+            let ip = *ip;
+            ledger.ports(ip).map(move |port| SocketAddr::new(ip, port))
+        };
+        addresses.iter().flat_map(ports).collect()
     }
 
     // The sessions' side.
@@ -299,7 +347,7 @@ impl Hub {
         self.state().coverage.complete_since()
     }
 
-    /// How many subscribers, peers and remembered facts there are.
+    /// How many subscribers, peers and remembered facts there are. Counts the facts one by one.
     #[must_use]
     pub fn sizes(&self) -> (usize, usize, usize) {
         let state = &*self.state();
@@ -308,6 +356,25 @@ impl Hub {
             state.registry.peers(),
             state.ledger.facts(),
         )
+    }
+
+    /// Since when nothing is heard of the kernel half; `None` while it is.
+    #[must_use]
+    pub fn deaf_since(&self) -> Option<MonotonicNs> {
+        self.state().coverage.deaf_since()
+    }
+
+    /// How much there is, and how much there was.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let state = &*self.state();
+        Tally {
+            subscribers: state.registry.subscribers(),
+            peers: state.registry.peers(),
+            sightings: state.sightings,
+            verdicts: state.registry.verdicts(),
+            blind: state.coverage.blind_since().is_some(),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::coverage::Coverage;
 use crate::ledger::{Ledger, Standing};
 use crate::record::recorder::Recorder;
 use crate::registry::{Limits, Registry, SubscriberId};
-use crate::sighting::{MonotonicNs, NetnsCookie};
+use crate::sighting::{MonotonicNs, NetnsCookie, Observation};
 use crate::suspicion::{Suspicions, Turn};
 
 /// What the hub's lock guards.
@@ -25,6 +25,8 @@ pub(super) struct State {
     /// An address that is looked at although nobody asks about it.
     pub(super) pinned: Option<IpAddr>,
     pub(super) recorder: Option<Recorder>,
+    /// How many sightings of each kind came in.
+    pub(super) sightings: [u64; Observation::KINDS.len()],
 }
 
 #[derive(Default)]
@@ -53,6 +55,7 @@ impl State {
             later: Later::default(),
             pinned: None,
             recorder: None,
+            sightings: [0; Observation::KINDS.len()],
         }
     }
 

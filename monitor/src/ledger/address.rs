@@ -139,6 +139,14 @@ impl Address {
         held
     }
 
+    /// Another pod has the address now: what was held against the one before is void.
+    pub(super) fn handed_over(&mut self) {
+        *self = Self {
+            answered: self.answered,
+            ..Self::default()
+        };
+    }
+
     /// There is no way to the address. Returns whether that counts: not if a dial was answered later.
     pub(super) fn unreachable(&mut self, netns: NetnsCookie, at: MonotonicNs) -> bool {
         let counts = !self.answered_since(at);

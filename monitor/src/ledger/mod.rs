@@ -11,11 +11,14 @@
 //! - A refusal is about an address and port; silence and "no way there" are about the address, whatever the port.
 //! - Behind a virtual address (a Kubernetes Service's) are many peers, and which one a sighting was about is not known:
 //!   it says something of its connection, and nothing of the address.
+//! - Kubernetes says who has an address and whether he was told to end, never that he is well: a pod that is "ready" and refuses
+//!   is dead. Where another pod has the address, what was held against the one before is void.
 //! - What happens on loopback and link-local addresses means something only within its own namespace.
 
 mod address;
 mod evidence;
 mod place;
+mod pod;
 mod port;
 mod standing;
 
@@ -25,6 +28,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use obit_protocol::{Reason, Verdict};
 
+use crate::endpoint::Listed;
 use crate::sighting::{MonotonicNs, NetnsCookie, Observation, Sighting};
 use evidence::{Order, Silent};
 use place::{Place, Watched, scope_of};
@@ -147,9 +151,31 @@ impl Ledger {
             return Change::NONE;
         };
         let change = apply(place, port_is_watched, sighting);
-        watched.drop_if_empty(ip, sighting);
+        watched.drop_if_empty(sighting.peer, sighting.netns);
         self.schedule(ip);
         change
+    }
+
+    /// Takes in what Kubernetes says of a peer: `None`, that it is no endpoint of any service. Dropped if nobody watches it.
+    pub fn hear(&mut self, now: MonotonicNs, peer: SocketAddr, listed: Option<Listed>) -> About {
+        let ip = peer.ip();
+        let Some(watched) = self.watched.get_mut(&ip) else {
+            return About::Nobody;
+        };
+        if !watched.ports.contains(&peer.port()) {
+            return About::Nobody;
+        }
+        let Some(place) = watched.place(ip, NetnsCookie::UNKNOWN, now) else {
+            return About::Nobody;
+        };
+        let port = place.ports.entry(peer.port()).or_default();
+        let another = port.hear(listed, now);
+        if another {
+            place.address.handed_over();
+        }
+        watched.drop_if_empty(peer, NetnsCookie::UNKNOWN);
+        self.schedule(ip);
+        if another { About::Address(ip) } else { About::Peer(peer) }
     }
 
     /// When the next piece of evidence expires.

@@ -2,13 +2,13 @@
 //! address means something else in each.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::Standing;
 use super::address::Address;
 use super::evidence::WITNESSES_MAX;
 use super::port::Port;
-use crate::sighting::{MonotonicNs, NetnsCookie, Sighting};
+use crate::sighting::{MonotonicNs, NetnsCookie};
 
 /// The scope of an address: `UNKNOWN` stands for the whole node, anything else for one namespace. `None`: an address
 /// that means something else in each namespace, and which one is not known.
@@ -57,15 +57,16 @@ impl Watched {
         });
     }
 
-    /// Drops the place of a sighting that left nothing to remember: without evidence nothing in it ever expires.
-    pub(super) fn drop_if_empty(&mut self, ip: IpAddr, sighting: &Sighting) {
-        let Some(scope) = scope_of(ip, sighting.netns) else {
+    /// Drops the place of what was heard of a peer in `netns` if it left nothing to remember: without evidence nothing in it ever
+    /// expires.
+    pub(super) fn drop_if_empty(&mut self, peer: SocketAddr, netns: NetnsCookie) {
+        let Some(scope) = scope_of(peer.ip(), netns) else {
             return;
         };
         let Some(place) = self.places.get_mut(&scope) else {
             return;
         };
-        let port = sighting.peer.port();
+        let port = peer.port();
         if place.ports.get(&port).is_some_and(|port| port.is_empty()) {
             place.ports.remove(&port);
         }

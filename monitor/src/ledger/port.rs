@@ -1,5 +1,5 @@
-//! What is known of one address and port: refusals, answers, and the connections open to it. The ledger keeps one of
-//! these per watched peer with evidence.
+//! What is known of one address and port: refusals, answers, the connections open to it, and what Kubernetes says of the pod. The
+//! ledger keeps one of these per watched peer of which anything is known.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -8,6 +8,8 @@ use obit_protocol::{Reason, Verdict};
 
 use super::Standing;
 use super::evidence::{Evidence, LIFETIME, Witnesses, holding, sweep};
+use super::pod::Pod;
+use crate::endpoint::Listed;
 use crate::sighting::{MonotonicNs, NetnsCookie, SocketCookie};
 
 /// Connections that end within this time end together.
@@ -25,9 +27,20 @@ pub(super) struct Port {
     open: HashSet<SocketCookie>,
     open_unnamed: usize,
     ended_by_peer: Option<MonotonicNs>,
+    pod: Pod,
 }
 
 impl Port {
+    /// What Kubernetes says of who has this address and port. Returns whether that is another pod than before: what was held
+    /// against the port is void then.
+    pub(super) fn hear(&mut self, listed: Option<Listed>, now: MonotonicNs) -> bool {
+        let another = self.pod.hear(listed, now);
+        if another {
+            self.listener_opened();
+        }
+        another
+    }
+
     /// The peer answered a dial from `netns`: it lives.
     pub(super) fn answered(&mut self, netns: NetnsCookie, socket: SocketCookie, at: MonotonicNs) {
         Evidence::note(&mut self.alive, at);
@@ -35,6 +48,7 @@ impl Port {
         self.all_closed = None;
         self.listener_closed = None;
         self.ended_by_peer = None;
+        self.pod.answered(at);
         if self.open.len() < OPEN_MAX {
             self.open.insert(socket);
         } else {
@@ -116,6 +130,7 @@ impl Port {
             .or_graver(all_closed)
             .or_graver(listener_closed)
             .or_graver(self.refused.standing(own, now, Reason::Refused))
+            .or_graver(self.pod.standing(now))
     }
 
     pub(super) fn sweep(&mut self, now: MonotonicNs) {
@@ -124,6 +139,7 @@ impl Port {
         sweep(&mut self.all_closed, now);
         sweep(&mut self.listener_closed, now);
         self.ended_by_peer = self.ended_by_peer.filter(|at| now.since(*at) < LIFETIME);
+        self.pod.sweep(now);
     }
 
     pub(super) fn expires(&self) -> Option<MonotonicNs> {
@@ -133,12 +149,13 @@ impl Port {
             .map(Evidence::expires)
             .chain(self.refused.expires())
             .chain(ended)
+            .chain(self.pod.expires())
             .min()
     }
 
     /// Whether nothing is known.
     pub(super) fn is_empty(&self) -> bool {
-        self.expires().is_none() && self.open.is_empty() && self.open_unnamed == 0
+        self.expires().is_none() && self.open.is_empty() && self.open_unnamed == 0 && self.pod.is_empty()
     }
 
     /// How many facts are remembered: the measure of its memory.

@@ -1,4 +1,5 @@
 mod connections;
+mod pod;
 mod properties;
 mod scope;
 mod table;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::endpoint::Listed;
 use crate::sighting::{MonotonicNs, NetnsCookie, Observation, Sighting, SocketCookie};
 use crate::stall::Bounds;
 
@@ -138,6 +139,13 @@ pub enum Entry {
         /// What was seen, in order.
         sightings: Vec<Saw>,
     },
+    /// Kubernetes said something of peers.
+    Heard {
+        /// When the hub took it in.
+        now: Offset,
+        /// Of whom, and what; `None`: that it is nobody's endpoint.
+        peers: Vec<(SocketAddr, Option<Listed>)>,
+    },
     /// Evidence expired.
     Expire {
         /// When the hub looked.
@@ -181,6 +189,7 @@ impl Entry {
             Self::Watch { now, .. }
             | Self::Unwatch { now, .. }
             | Self::Saw { now, .. }
+            | Self::Heard { now, .. }
             | Self::Expire { now }
             | Self::Lost { now, .. }
             | Self::Hearing { now, .. }

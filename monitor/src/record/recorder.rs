@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError, TrySendError};
 
 use super::format::{Entry, Offset, Saw};
+use crate::endpoint::Listed;
 use crate::sighting::{MonotonicNs, NetnsCookie, Sighting};
 
 /// How many entries wait to be written at most: those of a fiftieth of a second at two hundred thousand a second; some
@@ -86,6 +87,14 @@ impl Recorder {
         self.put(Some(now), |now, start| Entry::Saw {
             now,
             sightings: sightings.iter().map(|sighting| Saw::of(sighting, start)).collect(),
+        });
+    }
+
+    /// Kubernetes said something of peers.
+    pub fn heard(&mut self, now: MonotonicNs, peers: &[(SocketAddr, Option<Listed>)]) {
+        self.put(Some(now), |now, _| Entry::Heard {
+            now,
+            peers: peers.to_vec(),
         });
     }
 

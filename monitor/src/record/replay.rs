@@ -116,6 +116,7 @@ impl Replay {
                 let sightings: Vec<_> = sightings.iter().map(|saw| saw.sighting(self.start)).collect();
                 self.hub.observe(at, &sightings);
             }
+            Entry::Heard { peers, .. } => self.hub.hear(at, peers),
             Entry::Expire { .. } => self.hub.expire(at),
             Entry::Lost { total, .. } => {
                 self.hub.note_losses(at, *total);

@@ -23,6 +23,9 @@ pub use damping::FALL_INTERVAL;
 pub use limits::{Full, Limits};
 pub use outbox::{CONNECTIONS_MAX, Flush, Wire};
 
+/// How many verdicts there are.
+pub const VERDICTS: usize = 5;
+
 /// A subscriber, by a number never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SubscriberId(u64);
@@ -46,6 +49,8 @@ pub struct Registry {
     watches: usize,
     next_id: u64,
     seq: u64,
+    /// Notices about peers so far, by verdict.
+    verdicts: [u64; VERDICTS],
     /// Who has something to be told since the last flush.
     touched: Vec<SubscriberId>,
 }
@@ -81,6 +86,7 @@ impl Registry {
             watches: 0,
             next_id: 0,
             seq: 0,
+            verdicts: [0; VERDICTS],
             touched: Vec::new(),
         }
     }
@@ -89,6 +95,12 @@ impl Registry {
     #[must_use]
     pub fn seq(&self) -> u64 {
         self.seq
+    }
+
+    /// How many notices about peers there were, by the number of their verdict.
+    #[must_use]
+    pub fn verdicts(&self) -> [u64; VERDICTS] {
+        self.verdicts
     }
 
     /// How many subscribers there are.
@@ -231,6 +243,9 @@ impl Registry {
                 continue;
             }
             self.seq += 1;
+            if let Some(count) = self.verdicts.get_mut(standing.verdict as usize) {
+                *count += 1;
+            }
             (audience.told, audience.seq) = (standing, self.seq);
             for id in &audience.members {
                 if let Some(subscriber) = self.subscribers.get_mut(id) {
