@@ -89,7 +89,10 @@ async fn a_monitor_without_kubernetes_says_so_and_goes_on() {
             panic!("an answer was expected")
         };
         assert_eq!((answer.id, answer.error()), (7, EndpointsError::NoKubernetes));
-        assert_eq!(answer.detail, "this monitor does not watch Kubernetes");
+        assert_eq!(
+            answer.detail,
+            "this monitor does not watch Kubernetes: run it in a pod, or with a kubeconfig"
+        );
         assert!(answer.endpoints.is_empty() && !answer.more);
     }
     client.say(client_message::Message::Ping(Ping { token: 42 })).await;

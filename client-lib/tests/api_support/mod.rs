@@ -51,6 +51,8 @@ struct Cluster {
     refusal: Option<u16>,
     /// What the next watch is answered with, if anything.
     watch_refusal: Option<u16>,
+    /// Whether lists are not streamed, as where Kubernetes is old.
+    only_lists: bool,
 }
 
 impl Drop for Api {
@@ -178,6 +180,16 @@ impl Api {
         self.shared.state.lock().unwrap().watch_refusal = Some(code);
     }
 
+    /// Does not stream lists from now on.
+    pub fn only_list(&self) {
+        self.shared.state.lock().unwrap().only_lists = true;
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Ends every connection; the next ones are served.
     pub fn hang_up(&self) {
         self.shared.ended.send_replace(());
@@ -228,6 +240,9 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     if let Some(code) = state.refusal {
         return refused(code);
     }
+    if request.uri().path() == "/version" {
+        return json_response(Body::from(version().to_string()));
+    }
     if query.contains("watch=true") {
         shared.watches.send_modify(|watches| *watches += 1);
         if let Some(code) = state.watch_refusal.take() {
@@ -236,8 +251,19 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         // Subscribed under the lock: nothing that happens after the list is missed.
         let lines = stream::unfold(shared.lines.subscribe(), |mut lines| async {
             let line = lines.recv().await.ok().filter(|line| !line.is_null())?;
-            Some((Ok::<_, Infallible>(format!("{line}\n")), lines))
+            Some((line, lines))
         });
+        let mut first = Vec::new();
+        if query.contains("sendInitialEvents=true") {
+            if state.only_lists {
+                return refused(422);
+            }
+            let added = |object: &Value| json!({ "type": "ADDED", "object": object });
+            first.extend(state.slices.values().map(added));
+            first.push(end_of_list(state.version));
+        }
+        let lines = stream::iter(first).chain(lines);
+        let lines = lines.map(|line| Ok::<_, Infallible>(format!("{line}\n")));
         return json_response(Body::from_stream(lines.boxed()));
     }
     shared.lists.send_modify(|lists| *lists += 1);
@@ -247,6 +273,24 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         "items": state.slices.values().collect::<Vec<_>>(),
     });
     json_response(Body::from(list.to_string()))
+}
+
+/// The bookmark after the last object of a streamed list.
+fn end_of_list(version: u64) -> Value {
+    json!({ "type": "BOOKMARK", "object": {
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": {
+            "resourceVersion": version.to_string(), "creationTimestamp": null,
+            "annotations": { "k8s.io/initial-events-end": "true" },
+        },
+    }})
+}
+
+fn version() -> Value {
+    json!({
+        "major": "1", "minor": "37", "gitVersion": "v1.37.0", "gitCommit": "", "gitTreeState": "", "buildDate": "",
+        "goVersion": "", "compiler": "", "platform": "",
+    })
 }
 
 fn json_response(body: Body) -> Response {

@@ -1,7 +1,9 @@
 //! The command line: what an operator starts the path with, and looks at its end with.
 
 mod doctor;
+mod kubernetes;
 mod monitor;
+mod ready;
 mod record;
 mod replay;
 mod subscription;
@@ -37,6 +39,8 @@ enum Command {
     /// Say whether a monitor can work here, and what to do where it cannot
     #[command(after_help = "Ends with 0 where a monitor works, 1 where it works in part, 2 where it cannot work.")]
     Doctor(doctor::DoctorArgs),
+    /// Say whether the monitor here is ready, and why not
+    Ready(ready::ReadyArgs),
     /// Subscribe and print what the monitor says about peers
     Watch(watch::WatchArgs),
     /// Watch this node's kernel and keep what decides verdicts about peers in a file
@@ -61,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Monitor(args) => monitor::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Watch(args) => watch::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Ready(args) => ready::run(&args),
         Command::Record(args) => record::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Replay(args) => replay::run(&args).map(|()| ExitCode::SUCCESS),
     });

@@ -1,7 +1,8 @@
 //! `obit monitor`: the daemon. Puts the parts of the path together and runs them until it is told to end.
 
 use std::convert::Infallible;
-use std::io::Write;
+use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +11,10 @@ use anyhow::Context;
 use clap::Args;
 use ipnet::IpNet;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal as Listening, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
+use super::kubernetes::KubernetesArgs;
 use super::record::{self, RecordingArgs};
 use super::{SocketArgs, random_token};
 use crate::allocator;
@@ -20,13 +22,18 @@ use crate::canary::Canary;
 use crate::clock;
 use crate::hub::Hub;
 use crate::kernel::{self, Options, Signal};
-use crate::privilege::{self, Keep};
+use crate::kubernetes::{self, Access, Board};
+use crate::privilege::{self, Dials, Keep};
 use crate::reader::ReaderThread;
 use crate::record::format::{Header, Why};
 use crate::registry::Limits;
 use crate::sighting::NetnsCookie;
 use crate::socket::{self, Settings};
 use crate::stall::Bounds;
+use crate::status::{Listener, Parts, Status};
+
+/// How long after it could not start it is tried again.
+const AGAIN: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Args)]
 pub(super) struct MonitorArgs {
@@ -66,6 +73,15 @@ pub(super) struct MonitorArgs {
     /// Peers of all subscribers together, each counted for each subscriber
     #[arg(long, value_name = "N", default_value_t = Limits::default().watches)]
     max_watches: usize,
+    #[command(flatten)]
+    kubernetes: KubernetesArgs,
+    /// Answer /livez, /readyz and /metrics over HTTP there. A monitor that cannot work here then stays, says why, and tries again
+    /// once a minute
+    #[arg(long, env = super::ready::LISTEN, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// Services per subscriber
+    #[arg(long, value_name = "N", default_value_t = Settings::default().services)]
+    max_services: usize,
     /// Milliseconds between two heartbeats
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(10..=60_000))]
     heartbeat_ms: u32,
@@ -142,12 +158,79 @@ fn millis(ms: u32) -> Duration {
 pub(super) fn run(args: &MonitorArgs) -> anyhow::Result<()> {
     let bounds = args.bounds()?;
     let options = args.options()?;
-    let kernel = kernel::start(&options)?;
-    // Reading the kernel's types took much of which nothing is kept.
-    allocator::give_back();
-    make_room_for_descriptors();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(serve(args, kernel, bounds, options.netns))
+    runtime.block_on(async {
+        let mut told_to_end = Signals::new()?;
+        let status = Arc::new(Status::default());
+        let listener = args
+            .listen
+            .map(|address| Listener::bind(address).with_context(|| format!("--listen {address}: cannot listen there")));
+        let listener = listener.transpose()?;
+        let answers = async {
+            match listener {
+                Some(listener) => listener.serve(Arc::clone(&status)).await,
+                None => std::future::pending().await,
+            }
+        };
+        let work = async {
+            let Some(kernel) = start(args, &options, &status, &mut told_to_end).await? else {
+                return Ok(());
+            };
+            // Reading the kernel's types took much of which nothing is kept.
+            allocator::give_back();
+            make_room_for_descriptors();
+            serve(args, kernel, bounds, options.netns, &status, told_to_end).await
+        };
+        tokio::select! {
+            result = work => result,
+            never = answers => match never {},
+        }
+    })
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Listening,
+    interrupt: Listening,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for one of them.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => tracing::info!("SIGTERM"),
+            _ = self.interrupt.recv() => tracing::info!("SIGINT"),
+        }
+    }
+}
+
+/// Starts the kernel half. Where it does not work and somebody may ask why, stays until it does; `None`: was told to end meanwhile.
+async fn start(
+    args: &MonitorArgs,
+    options: &Options,
+    status: &Status,
+    told_to_end: &mut Signals,
+) -> anyhow::Result<Option<kernel::Kernel>> {
+    loop {
+        let error = match kernel::start(options) {
+            Ok(kernel) => return Ok(Some(kernel)),
+            Err(error) if args.listen.is_none() => return Err(error.into()),
+            Err(error) => anyhow::Error::new(error),
+        };
+        tracing::error!("not ready: {error:#}");
+        status.cannot_start(format!("{error:#}"));
+        tokio::select! {
+            () = told_to_end.next() => return Ok(None),
+            () = tokio::time::sleep(AGAIN) => {}
+        }
+    }
 }
 
 async fn serve(
@@ -155,9 +238,10 @@ async fn serve(
     kernel: kernel::Kernel,
     bounds: Bounds,
     netns: Option<NetnsCookie>,
+    status: &Status,
+    mut told_to_end: Signals,
 ) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let losses = kernel.losses.clone();
     let epoch = random_token();
     let settings = Settings {
         node: args.node.clone().unwrap_or_else(host_name),
@@ -166,7 +250,9 @@ async fn serve(
         heartbeat: millis(args.heartbeat_ms),
         patience: millis(args.patience_ms),
         slow_reader: millis(args.slow_reader_ms),
+        services: args.max_services,
     };
+    let access = args.kubernetes.access();
     // The file while this process may still open it; its thread when it may do nothing more.
     let recording = args.recording.open();
     let began = clock::monotonic();
@@ -193,7 +279,11 @@ async fn serve(
     }
     let (listener, file) = socket::bind(&args.socket.socket, epoch)?;
     if let Some(keep) = keep {
-        privilege::give_up(keep, canary.as_ref().map(Canary::descriptor))?;
+        let dials = match access {
+            Some(_) => Dials::Network,
+            None => Dials::With(canary.as_ref().map(Canary::descriptor)),
+        };
+        privilege::give_up(keep, dials)?;
         tracing::debug!(?keep, "gave up all capabilities and what leads out of this process");
     }
     let header = Header {
@@ -202,11 +292,19 @@ async fn serve(
     };
     let recording = args.recording.start(recording, &hub, &header);
 
+    let board = access.map(|access| watch_kubernetes(access, &hub)).transpose()?;
+
+    status.running(Parts {
+        hub: Arc::clone(&hub),
+        losses,
+        board: board.clone(),
+    });
+
     let signals = settings.signals.join(" ");
     tracing::info!(socket = %file.path().display(), epoch = format_args!("{epoch:016x}"), signals, "ready");
     // Who waits for this line may have gone.
     let _ = writeln!(
-        std::io::stdout(),
+        io::stdout(),
         "ready socket={} epoch={epoch:016x}",
         file.path().display()
     );
@@ -214,13 +312,12 @@ async fn serve(
     let mut failure = None;
     let stop = async {
         tokio::select! {
-            _ = terminate.recv() => tracing::info!("SIGTERM"),
-            _ = interrupt.recv() => tracing::info!("SIGINT"),
+            () = told_to_end.next() => {}
             error = reader.failed() => failure = Some(error),
             never = sing(canary.as_ref(), &hub, millis(args.canary_ms)) => match never {},
         }
     };
-    socket::serve(listener, Arc::clone(&hub), settings, stop).await;
+    socket::serve(listener, Arc::clone(&hub), board, settings, stop).await;
     drop(file);
     let why = failure.as_ref().map_or(Why::Stopped, |_| Why::Failed);
     record::finish(recording, &hub, why);
@@ -228,6 +325,13 @@ async fn serve(
         Some(error) => Err(error).context("the kernel's sightings cannot be read any more"),
         None => Ok(()),
     }
+}
+
+/// Begins to watch Kubernetes, with what privileges are left.
+fn watch_kubernetes(access: Access, hub: &Arc<Hub>) -> anyhow::Result<Arc<Board>> {
+    let board = Arc::new(Board::default());
+    kubernetes::start(access, Arc::clone(&board), Arc::clone(hub)).context("cannot begin to watch Kubernetes")?;
+    Ok(board)
 }
 
 async fn sing(canary: Option<&Canary>, hub: &Hub, interval: Duration) -> Infallible {

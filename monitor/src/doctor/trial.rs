@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::{self, StartError};
-use crate::privilege::{self, Keep};
+use crate::privilege::{self, Dials, Keep};
 
 /// Loading takes a fraction of a second; what takes this long does not come back.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -31,7 +31,7 @@ pub struct Trial {
 pub fn run() -> Result<Trial, String> {
     let tried = kernel::try_out().map_err(|error| chain(&error))?;
     let keep = Keep::needed_by(&tried.filter);
-    let given_up = keep.and_then(|keep| privilege::give_up(keep, None).map(|()| keep == Keep::Bpf));
+    let given_up = keep.and_then(|keep| privilege::give_up(keep, Dials::With(None)).map(|()| keep == Keep::Bpf));
     let hooks = tried.hooks.iter().map(|(name, result)| {
         let error = result.as_ref().err().map(|error| chain(error));
         ((*name).to_owned(), error)

@@ -9,14 +9,13 @@
 //! `EPERM`, not a signal: should a library ever want one of these calls, it gets an error, and the node its verdicts.
 
 use std::collections::BTreeMap;
-use std::os::fd::RawFd;
 
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule, apply_filter_all_threads,
 };
 
-use super::PrivilegeError;
+use super::{Dials, PrivilegeError};
 
 /// The rules for each system call, by number. None: denied whatever its arguments.
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
@@ -138,8 +137,9 @@ const X32: i64 = 0x4000_0000;
 const X32_OWN: [i64; 9] = [520, 521, 524, 528, 533, 536, 539, 540, 545];
 
 /// Installs the filter for every thread of this process, and sets `no_new_privs`. Of the network, and of the sockets of
-/// other daemons, one descriptor is left that may be dialled with: subscribers come to us.
-pub(super) fn install(dials: Option<RawFd>) -> Result<(), PrivilegeError> {
+/// other daemons, one descriptor is left that may be dialled with: subscribers come to us. Where Kubernetes is watched the network
+/// stays open, for whom a call of `connect(2)` is meant lies in memory, out of a filter's sight.
+pub(super) fn install(dials: Dials) -> Result<(), PrivilegeError> {
     let own_pid = u64::from(std::process::id());
     let denied = program(denied(own_pid, dials)?, libc::EPERM)?;
     // Its flags lie in memory, out of a filter's sight. The C library then falls back to `clone`, whose flags do not.
@@ -154,17 +154,13 @@ fn program(rules: Rules, errno: i32) -> Result<BpfProgram, BackendError> {
     SeccompFilter::new(rules, SeccompAction::Allow, errno, std::env::consts::ARCH.try_into()?)?.try_into()
 }
 
-fn denied(own_pid: u64, dials: Option<RawFd>) -> Result<Rules, BackendError> {
+fn denied(own_pid: u64, dials: Dials) -> Result<Rules, BackendError> {
     let mut rules: Rules = DENIED.iter().map(|number| (*number, vec![])).collect();
     let elements = BPF_ELEMENTS.map(|command| condition(0, SeccompCmpOp::Ne, command));
     let unix = u64::from(libc::AF_UNIX.unsigned_abs());
     let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
-    // No descriptor is as large as that.
-    let dials = dials.map_or(u64::from(u32::MAX), |descriptor| u64::from(descriptor.unsigned_abs()));
     for (number, conditions) in [
         (libc::SYS_bpf, Vec::from(elements)),
-        (libc::SYS_connect, vec![condition(0, SeccompCmpOp::Ne, dials)]),
-        (libc::SYS_socket, vec![condition(0, SeccompCmpOp::Ne, unix)]),
         (libc::SYS_socketpair, vec![condition(0, SeccompCmpOp::Ne, unix)]),
         // Threads, but no processes. New namespaces come with new processes, or with `unshare`.
         (libc::SYS_clone, vec![condition(0, SeccompCmpOp::MaskedEq(thread), 0)]),
@@ -174,6 +170,26 @@ fn denied(own_pid: u64, dials: Option<RawFd>) -> Result<Rules, BackendError> {
     ] {
         let conditions = conditions.into_iter().collect::<Result<_, _>>()?;
         rules.insert(number, vec![SeccompRule::new(conditions)?]);
+    }
+    let (connect, socket) = match dials {
+        Dials::With(descriptor) => {
+            // No descriptor is as large as that.
+            let only = descriptor.map_or(u64::from(u32::MAX), |descriptor| u64::from(descriptor.unsigned_abs()));
+            (
+                Some(vec![condition(0, SeccompCmpOp::Ne, only)?]),
+                vec![condition(0, SeccompCmpOp::Ne, unix)?],
+            )
+        }
+        Dials::Network => {
+            let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6].map(i32::unsigned_abs);
+            let other = families.map(|family| condition(0, SeccompCmpOp::Ne, family.into()));
+            // Raw sockets and packets need a capability that is gone.
+            (None, other.into_iter().collect::<Result<_, _>>()?)
+        }
+    };
+    rules.insert(libc::SYS_socket, vec![SeccompRule::new(socket)?]);
+    if let Some(connect) = connect {
+        rules.insert(libc::SYS_connect, vec![SeccompRule::new(connect)?]);
     }
     #[cfg(target_arch = "x86_64")]
     {
@@ -206,14 +222,16 @@ mod tests {
 
     #[test]
     fn the_filter_is_one_the_kernel_takes() {
-        let rules = denied(1, None).unwrap();
-        assert!(program(rules, libc::EPERM).unwrap().len() < 4_096);
+        for dials in [Dials::With(None), Dials::With(Some(3)), Dials::Network] {
+            let rules = denied(1, dials).unwrap();
+            assert!(program(rules, libc::EPERM).unwrap().len() < 4_096);
+        }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn nothing_that_is_denied_is_reached_through_the_other_abi() {
-        let rules = denied(1, None).unwrap();
+        let rules = denied(1, Dials::With(None)).unwrap();
         for number in DENIED
             .iter()
             .chain([&libc::SYS_bpf, &libc::SYS_socket, &libc::SYS_clone])

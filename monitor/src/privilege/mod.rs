@@ -31,6 +31,15 @@ pub enum Keep {
     Bpf,
 }
 
+/// To whom the process may still connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dials {
+    /// With this descriptor; `None`: with none.
+    With(Option<RawFd>),
+    /// To anybody over TCP and UDP: to the Kubernetes API, and to the name server where it has a name.
+    Network,
+}
+
 /// Privileges could not be given up.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivilegeError {
@@ -96,11 +105,11 @@ pub fn start_without<T: Send>(keep: Keep, start: impl FnOnce() -> T + Send) -> R
 }
 
 /// Gives up the capabilities of the calling thread, and the dangerous system calls of every thread there is and will be.
-/// What went before cannot be undone when this fails. With the descriptor `dials` the process may still `connect(2)`.
+/// What went before cannot be undone when this fails.
 ///
 /// # Errors
 /// [`PrivilegeError`]; the process should end then.
-pub fn give_up(keep: Keep, dials: Option<RawFd>) -> Result<(), PrivilegeError> {
+pub fn give_up(keep: Keep, dials: Dials) -> Result<(), PrivilegeError> {
     capabilities::give_up(keep)?;
     filter::install(dials)
 }

@@ -3,6 +3,7 @@
 mod file;
 mod identity;
 mod server;
+mod services;
 mod session;
 mod wire;
 
@@ -26,6 +27,8 @@ pub struct Settings {
     pub patience: Duration,
     /// How long a subscriber may read nothing although something is there to read.
     pub slow_reader: Duration,
+    /// How many services a subscriber may watch.
+    pub services: usize,
 }
 
 impl Default for Settings {
@@ -37,6 +40,7 @@ impl Default for Settings {
             heartbeat: Duration::from_secs(1),
             patience: Duration::from_secs(5),
             slow_reader: Duration::from_secs(30),
+            services: 1_024,
         }
     }
 }

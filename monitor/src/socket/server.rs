@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::Settings;
 use super::session;
 use crate::hub::Hub;
+use crate::kubernetes::Board;
 
 /// How long all sessions together may take to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -22,8 +23,15 @@ const TURNED_AWAY: usize = 64;
 /// How long to wait when the system gives no more descriptors or memory.
 const BREATHER: Duration = Duration::from_millis(100);
 
-/// Serves subscribers until `stop` is ready; then says goodbye to each, and ends within two seconds.
-pub async fn serve(listener: UnixListener, hub: Arc<Hub>, settings: Settings, stop: impl Future<Output = ()>) {
+/// Serves subscribers until `stop` is ready; then says goodbye to each, and ends within two seconds. Without a `board` they are told
+/// that Kubernetes is not watched.
+pub async fn serve(
+    listener: UnixListener,
+    hub: Arc<Hub>,
+    board: Option<Arc<Board>>,
+    settings: Settings,
+    stop: impl Future<Output = ()>,
+) {
     let settings = Arc::new(settings);
     let connections_max = hub.limits().subscribers + TURNED_AWAY;
     let (shutdown, stopping) = watch::channel(false);
@@ -38,7 +46,13 @@ pub async fn serve(listener: UnixListener, hub: Arc<Hub>, settings: Settings, st
                     tracing::warn!(connections = sessions.len(), "a connection was dropped unheard");
                     continue;
                 }
-                let session = session::run(stream, Arc::clone(&hub), Arc::clone(&settings), stopping.clone());
+                let session = session::run(
+                    stream,
+                    Arc::clone(&hub),
+                    board.clone(),
+                    Arc::clone(&settings),
+                    stopping.clone(),
+                );
                 sessions.spawn(session);
             }
         }

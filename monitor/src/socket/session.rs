@@ -13,9 +13,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use obit_protocol::{
-    ClientMessage, Endpoints, EndpointsError, FrameCodec, FrameError, Goodbye, GoodbyeReason, Hello, MAX_FRAME_BYTES,
-    MonitorMessage, Notice, PROTOCOL_VERSION, Peer, Pong, SERVICES, Snapshot, Watch, WatchService, Welcome,
-    client_message, monitor_message::Message,
+    ClientMessage, FrameCodec, FrameError, Goodbye, GoodbyeReason, Hello, MAX_FRAME_BYTES, MonitorMessage, Notice,
+    PROTOCOL_VERSION, Peer, Pong, SERVICES, Snapshot, Watch, Welcome, client_message, monitor_message::Message,
 };
 use prost::Message as _;
 use tokio::sync::watch;
@@ -24,9 +23,11 @@ use tokio_util::codec::Decoder;
 
 use super::Settings;
 use super::identity::Identity;
+use super::services::ServiceWatches;
 use super::wire::SocketWire;
 use crate::clock;
 use crate::hub::{CHUNK, Hub};
+use crate::kubernetes::Board;
 use crate::registry::{Flush, SubscriberId, Wire};
 use crate::sighting::MonotonicNs;
 
@@ -79,8 +80,7 @@ struct Session {
     codec: FrameCodec<ClientMessage, MonitorMessage>,
     received: BytesMut,
     welcomed: bool,
-    /// Of the newest answer about a service.
-    revision: u64,
+    services: ServiceWatches,
     /// Something is left to write when the socket has room.
     behind: bool,
     /// Bytes have come since the last whole frame.
@@ -93,6 +93,7 @@ struct Session {
 pub(super) async fn run(
     stream: tokio::net::UnixStream,
     hub: Arc<Hub>,
+    board: Option<Arc<Board>>,
     settings: Arc<Settings>,
     stopping: watch::Receiver<bool>,
 ) {
@@ -117,12 +118,12 @@ pub(super) async fn run(
         id,
         wire,
         hub,
+        services: ServiceWatches::new(board, settings.services),
         settings,
         stopping,
         codec: FrameCodec::default(),
         received: BytesMut::new(),
         welcomed: false,
-        revision: 0,
         behind: false,
         unfinished: false,
         due,
@@ -153,6 +154,8 @@ impl Session {
                     self.flushed(flush)?;
                 }
                 _ = heartbeat.tick() => self.beat()?,
+                // What changes meanwhile is in the set that is told when there is room.
+                id = self.services.due(), if listening => self.tell_endpoints(id).await?,
                 readable = self.wire.readable(), if listening => {
                     readable.map_err(|_| End::Gone)?;
                     self.receive()?;
@@ -234,7 +237,10 @@ impl Session {
             Some(Hello(hello)) => self.welcome(&hello, identity),
             Some(_) if !self.welcomed => Err(End::protocol("the first message must be a Hello")),
             Some(Watch(watch)) => self.watch(&watch).await,
-            Some(WatchService(watch)) => self.watch_service(&watch),
+            Some(WatchService(watch)) => self
+                .services
+                .ask(&watch)
+                .map_err(|error| End::protocol(error.to_string())),
             Some(Ping(ping)) => self.reply(Message::Pong(Pong { token: ping.token })),
             None => Err(End::protocol("a message this monitor does not know")),
         }
@@ -262,20 +268,13 @@ impl Session {
         }))
     }
 
-    /// This monitor has no view of Kubernetes, and says so.
-    fn watch_service(&mut self, watch: &WatchService) -> Result<(), End> {
-        watch.check().map_err(|error| End::protocol(error.to_string()))?;
-        if watch.end {
-            return Ok(());
+    /// Tells the newest set of a service, in as many frames as it takes.
+    async fn tell_endpoints(&mut self, id: u64) -> Result<(), End> {
+        for part in self.services.answer(id) {
+            self.reply(Message::Endpoints(part))?;
+            self.room().await?;
         }
-        self.revision += 1;
-        self.reply(Message::Endpoints(Endpoints {
-            id: watch.id,
-            revision: self.revision,
-            error: EndpointsError::NoKubernetes.into(),
-            detail: "this monitor does not watch Kubernetes".into(),
-            ..Endpoints::default()
-        }))
+        Ok(())
     }
 
     /// Changes what is watched, a chunk at a time, and answers with one Snapshot, or with several where one frame does not
@@ -313,6 +312,9 @@ impl Session {
                 size += bytes;
                 part.notices.push(notice);
             }
+            if let Some(board) = self.services.board() {
+                board.tell(&self.hub, chunk);
+            }
             tokio::task::yield_now().await;
         }
         self.reply(Message::Snapshot(part))
@@ -324,7 +326,7 @@ impl Session {
             tokio::select! {
                 writable = self.wire.writable() => writable.map_err(|_| End::Gone)?,
                 () = tokio::time::sleep(self.settings.slow_reader) => {
-                    return Err(End::Goodbye(GoodbyeReason::SlowReader, "a Snapshot was not read".into()));
+                    return Err(End::Goodbye(GoodbyeReason::SlowReader, "an answer was not read".into()));
                 }
                 () = stopped(&mut self.stopping) => return Err(End::Gone),
             }

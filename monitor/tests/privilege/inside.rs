@@ -11,7 +11,7 @@ use obit_monitor::canary::Canary;
 use obit_monitor::clock;
 use obit_monitor::hub::Hub;
 use obit_monitor::kernel::{self, Options};
-use obit_monitor::privilege::{self, Keep};
+use obit_monitor::privilege::{self, Dials, Keep};
 use obit_monitor::reader::ReaderThread;
 use obit_monitor::registry::Limits;
 use obit_monitor::socket::{self, Settings};
@@ -57,7 +57,7 @@ fn taken_over(path: &Path, keep: Keep) {
         let (source, sharing) = (kernel.source, Arc::clone(&hub));
         let start = || ReaderThread::spawn(source, sharing, Bounds::default());
         let _reader = privilege::start_without(keep, start).unwrap().unwrap();
-        privilege::give_up(keep, Some(canary.descriptor())).unwrap();
+        privilege::give_up(keep, Dials::With(Some(canary.descriptor()))).unwrap();
         canary.prove().await.unwrap();
         let (end, ended) = oneshot::channel();
         std::thread::spawn(move || {
@@ -68,7 +68,7 @@ fn taken_over(path: &Path, keep: Keep) {
             end.send(()).unwrap();
         });
         let end = async { ended.await.unwrap() };
-        socket::serve(listener, hub, Settings::default(), end).await;
+        socket::serve(listener, hub, None, Settings::default(), end).await;
         drop(file);
     });
 }

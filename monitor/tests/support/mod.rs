@@ -14,6 +14,7 @@ use futures_util::{SinkExt, StreamExt};
 use obit_monitor::clock;
 use obit_monitor::hub::{Filter, Hub};
 use obit_monitor::kernel::netns_cookie;
+use obit_monitor::kubernetes::Board;
 use obit_monitor::reader::{Look, Opened, ReaderThread, Records, Source, Wait};
 use obit_monitor::registry::Limits;
 use obit_monitor::sighting::{MonotonicNs, NetnsCookie, Observation, Sighting, SocketCookie};
@@ -39,6 +40,7 @@ pub(crate) struct Monitor {
     pub(crate) hub: Arc<Hub>,
     pub(crate) filter: Addresses,
     pub(crate) lost: Arc<AtomicU64>,
+    pub(crate) board: Option<Arc<Board>>,
     sightings: mpsc::UnboundedSender<Sighting>,
     news: Arc<Notify>,
     stop: Option<oneshot::Sender<()>>,
@@ -51,6 +53,8 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) settings: Settings,
     pub(crate) filter_room: usize,
+    /// What is known of Kubernetes; `None`: it is not watched.
+    pub(crate) board: Option<Arc<Board>>,
 }
 
 impl Default for Setup {
@@ -64,8 +68,10 @@ impl Default for Setup {
                 heartbeat: Duration::from_millis(50),
                 patience: Duration::from_millis(200),
                 slow_reader: Duration::from_millis(300),
+                services: 4,
             },
             filter_room: 65_536,
+            board: None,
         }
     }
 }
@@ -95,9 +101,10 @@ impl Monitor {
         let (listener, file) = socket::bind(path, setup.settings.epoch).unwrap();
         let (stop, stopped) = oneshot::channel();
         let serving = Arc::clone(&hub);
+        let board = setup.board.clone();
         let server = tokio::spawn(async move {
             let stopped = async { stopped.await.unwrap_or_default() };
-            socket::serve(listener, serving, setup.settings, stopped).await;
+            socket::serve(listener, serving, board, setup.settings, stopped).await;
             drop(file);
         });
         Self {
@@ -105,6 +112,7 @@ impl Monitor {
             hub,
             filter,
             lost,
+            board: setup.board,
             sightings,
             news,
             stop: Some(stop),
