@@ -7,7 +7,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -71,8 +71,19 @@ impl Wire for Ear {
     fn wake(&self) {}
 }
 
+/// All places here have the same peer: whoever sees the whole node would see the other tests' incidents too.
+static NODE: RwLock<()> = RwLock::new(());
+
+/// A turn on the node: beside others that look at their own place, or alone.
+#[expect(dead_code, reason = "held, not read")]
+enum Turn {
+    Beside(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
+}
+
 /// A monitor of the running kernel that records.
 struct Incident {
+    _turn: Turn,
     hub: Arc<Hub>,
     _reader: ReaderThread,
     writer: Writer,
@@ -89,6 +100,10 @@ impl Incident {
 
     /// Sees one namespace, or all, and tells subscribers in these places.
     fn with(netns: Option<NetnsCookie>, places: &[&Place]) -> Self {
+        let turn = match netns {
+            Some(_) => Turn::Beside(NODE.read().unwrap_or_else(PoisonError::into_inner)),
+            None => Turn::Alone(NODE.write().unwrap_or_else(PoisonError::into_inner)),
+        };
         let options = Options {
             netns,
             ..Options::default()
@@ -127,6 +142,7 @@ impl Incident {
         }
         let reader = ReaderThread::spawn(kernel.source, Arc::clone(&hub), Bounds::default()).unwrap();
         Self {
+            _turn: turn,
             hub,
             _reader: reader,
             writer,
