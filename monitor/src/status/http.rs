@@ -49,14 +49,6 @@ impl Listener {
         TcpListener::from_std(listener).map(Self)
     }
 
-    /// Where it listens.
-    ///
-    /// # Errors
-    /// The system does not say.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-
     /// Answers for as long as it is polled.
     pub async fn serve(self, status: Arc<Status>) -> Infallible {
         let room = Arc::new(Semaphore::new(CONNECTIONS));

@@ -54,14 +54,13 @@ impl Status {
     /// # Errors
     /// Why they are not.
     pub fn ready(&self) -> Result<(), String> {
-        let parts = match &*self.state() {
-            State::Starting => return Err("it is starting".to_owned()),
-            State::CannotStart(why) => return Err(why.clone()),
-            State::Running(parts) => parts.clone(),
-        };
-        match parts.hub.deaf_since() {
-            None => Ok(()),
-            Some(_) => Err("deaf: it does not see its own dials refused; `obit doctor` looks for reasons".to_owned()),
+        match &*self.state() {
+            State::Starting => Err("it is starting".to_owned()),
+            State::CannotStart(why) => Err(why.clone()),
+            State::Running(parts) if parts.hub.deaf_since().is_some() => {
+                Err("deaf: it does not see its own dials refused; `obit doctor` looks for reasons".to_owned())
+            }
+            State::Running(_) => Ok(()),
         }
     }
 
