@@ -253,6 +253,13 @@ impl Silence {
         }
     }
 
+    /// Whether what fell silent at `at` did so within `together` of a silence that counts already. Compared with where each
+    /// began, not with its latest: a steady stream does not make one of all.
+    pub(super) fn began_beside(&self, at: MonotonicNs, together: Duration) -> bool {
+        let known = self.first.map(|(_, evidence)| evidence);
+        known.is_some_and(|evidence| evidence.holds(at) && evidence.first.distance(at) <= together)
+    }
+
     /// The silence goes on.
     pub(super) fn renew(&mut self, at: MonotonicNs) {
         if let Some((_, evidence)) = &mut self.first

@@ -128,7 +128,7 @@ fn a_dial_given_up_after_silence_renews_the_silence_and_adds_none() {
     let script = |last: Observation| {
         after(&[
             seen(1_000, OWN, 1, STALLED_DIAL),
-            seen(1_010, OWN, 2, STALLED_DIAL),
+            seen(1_011, OWN, 2, STALLED_DIAL),
             seen(1_500, OWN, 2, Observation::SynRetransmit),
             seen(30_000, OWN, 2, last),
         ])
@@ -138,6 +138,13 @@ fn a_dial_given_up_after_silence_renews_the_silence_and_adds_none() {
     let standing = ledger.verdict(peer(), Some(OWN), ms(61_600));
     assert_eq!((standing.verdict, standing.evidence), (Verdict::Dead, 2));
     assert_eq!(verdict(&ledger, OWN, 90_000).0, Verdict::Unknown);
+}
+
+#[test]
+fn a_steady_stream_of_unanswered_dials_is_more_than_one_question() {
+    let dials = |from: u64| (0..4).map(move |n| seen(from + 3 * n, OWN, n, STALLED_DIAL));
+    assert_eq!(verdict(&after(&dials(10).collect::<Vec<_>>()), OWN, 20).0, Verdict::Suspect);
+    assert_eq!(verdict(&after(&dials(10).chain(dials(22)).collect::<Vec<_>>()), OWN, 40).0, Verdict::Dead);
 }
 
 #[test]
@@ -157,17 +164,18 @@ fn what_one_met_oneself_outlasts_an_answer_given_to_another_as_a_suspicion() {
     let evidence = [
         vec![seen(10, OWN, 1, Observation::Refused)],
         vec![seen(10, OWN, 1, Observation::Unreachable)],
-        vec![seen(10, OWN, 1, STALLED_DIAL), seen(11, OWN, 2, STALLED_DIAL)],
+        vec![seen(10, OWN, 1, STALLED_DIAL), seen(21, OWN, 2, STALLED_DIAL)],
     ];
     for script in evidence {
         let mut ledger = after(&script);
-        let answer = seen(20, ELSEWHERE, 9, HANDSHAKE);
+        let answer = seen(30, ELSEWHERE, 9, HANDSHAKE);
         ledger.observe(answer.at, &answer);
-        assert_eq!(verdict(&ledger, OWN, 21).0, Verdict::Suspect);
-        assert_eq!(verdict(&ledger, THIRD, 21).0, Verdict::Alive);
+        assert_eq!(verdict(&ledger, OWN, 31).0, Verdict::Suspect);
+        assert_eq!(verdict(&ledger, THIRD, 31).0, Verdict::Alive);
         // Met again: dead again.
         for again in &script {
-            let again = Sighting { at: ms(100), ..*again };
+            let at = again.at + Duration::from_millis(80);
+            let again = Sighting { at, ..*again };
             ledger.observe(again.at, &again);
         }
         assert_eq!(verdict(&ledger, OWN, 101).0, Verdict::Dead);
@@ -216,16 +224,16 @@ fn unwatching_forgets_and_unwatched_addresses_are_never_remembered() {
 fn a_standing_tells_when_the_deciding_observation_was_made_and_how_many_there_were() {
     let ledger = after(&[
         seen(10, OWN, 1, STALLED_DIAL),
-        seen(20, OWN, 2, STALLED_DIAL),
-        seen(30, OWN, 3, STALLED_DIAL),
+        seen(30, OWN, 2, STALLED_DIAL),
+        seen(31, OWN, 3, STALLED_DIAL),
     ]);
     let expected = Standing {
         verdict: Verdict::Dead,
         reason: Reason::SynStalled,
         evidence: 3,
-        at: ms(20),
+        at: ms(30),
     };
-    assert_eq!(ledger.verdict(peer(), Some(OWN), ms(31)), expected);
+    assert_eq!(ledger.verdict(peer(), Some(OWN), ms(32)), expected);
 }
 
 #[test]

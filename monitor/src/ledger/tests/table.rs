@@ -129,6 +129,17 @@ const TABLE: &[Row] = &[
         doubted: Suspect,
     },
     Row {
+        evidence: "SynStalled on three sockets whose dials began within 6 ms",
+        script: |netns| {
+            let beside = [1, 2].map(|n| seen(2_000 + netns.0 + 3 * n, netns, netns.0 * 100 + n, STALLED_DIAL));
+            [one(netns, STALLED_DIAL), beside.to_vec()].concat()
+        },
+        own: Suspect,
+        elsewhere: Suspect,
+        two_agree: Suspect,
+        doubted: Suspect,
+    },
+    Row {
         evidence: "SynRetransmit",
         script: |netns| one(netns, Observation::SynRetransmit),
         own: Dead,
