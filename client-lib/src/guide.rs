@@ -22,7 +22,7 @@
 //!   overlay, and the endpoint comes back when it answers.
 //! - **A task of the client** dials, watches and probes each endpoint, whether calls come or not; [`Phase`](crate::Phase) has
 //!   the states. No call waits for a dial while another endpoint is ready.
-//! - **Suspicion is cheap**: a suspect leaves the rotation and is asked by one dial; what it carries goes on. Only death, told
+//! - **Suspicion is cheap**: a suspect leaves the rotation and is asked by fresh dials; what it carries goes on. Only death, told
 //!   by the monitor or found by silence *and* an unanswered dial, ends what is in flight.
 //! - **A waiting call has not been sent**: it waits in the client's queue, not in HTTP/2's, and is free to go anywhere.
 //! - **What failed is sent again** only when that is known to do no harm; see [below](#what-is-sent-again).

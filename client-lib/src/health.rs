@@ -81,7 +81,7 @@ pub enum Reason {
     Terminating,
     /// The pod, which Kubernetes had told to end, is no more.
     Deleted,
-    /// This client's own socket heard nothing, not even an acknowledgement, and a fresh dial was not answered either.
+    /// This client's own socket heard nothing, not even an acknowledgement, and fresh dials were not answered either.
     Silence,
 }
 

@@ -42,7 +42,7 @@ pub enum Phase {
     Ejected,
     /// Out, until the next probe.
     Evicted,
-    /// Out, with one dial on its way to find out.
+    /// Out, with dials on their way to find out.
     Probation,
     /// No longer named by the resolver.
     Removed,
@@ -96,7 +96,7 @@ pub enum Cause {
     Unanswered,
     /// The address accepted the connection and then did not greet in time (TLS, HTTP/2).
     Mute,
-    /// This client heard nothing on its connection, nor on a fresh dial.
+    /// This client heard nothing on its connection, nor on fresh dials.
     Silence,
     /// This client heard nothing on its connection for half a second, and the peer answered a fresh dial: the path was gone for a
     /// while, or forgot the connection.
@@ -189,7 +189,7 @@ impl fmt::Display for Cause {
             Self::Unreachable => f.write_str("no route to host"),
             Self::Unanswered => f.write_str("dial not answered in time"),
             Self::Mute => f.write_str("connected but did not greet in time"),
-            Self::Silence => f.write_str("silence, and a fresh dial was not answered"),
+            Self::Silence => f.write_str("silence, and fresh dials were not answered"),
             Self::Stranded => f.write_str("silent connection to a peer that answers a fresh dial"),
             Self::Closed => f.write_str("connection closed"),
             Self::Aged => f.write_str("connection replaced for its age"),

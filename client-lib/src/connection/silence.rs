@@ -4,11 +4,11 @@
 //! A live kernel acknowledges what it received within its delayed-ack timer, 48 ms at most (Linux, `HZ=250`: 40 ms and up
 //! to two jiffies; in 250 000 healthy connection-seconds, idle, overloaded, throttled and stopped, none was longer),
 //! whatever its processes do. Bytes in the network and *nothing* heard for longer is silence of the kernel or of the path.
-//! A lost packet looks the same, which is why the rule only suspects: a fresh dial confirms.
+//! A lost packet looks the same, which is why the rule only suspects: fresh dials confirm.
 
 use std::time::Duration;
 
-/// Silence after which one fresh dial is worth its SYN, so that its answer is in when suspicion is due.
+/// Silence after which fresh dials are worth their SYNs, so that the answer is in when suspicion is due.
 pub const DIAL_AFTER: Duration = Duration::from_millis(45);
 
 /// Silence, beyond twice the path's round trip, after which the peer is suspect: 48 ms and a margin.
@@ -73,9 +73,9 @@ impl SocketSample {
 pub enum Silence {
     /// Nothing.
     Quiet,
-    /// One fresh dial to the peer, shared by all connections to it: its answer, or lack of one, will be needed.
+    /// Fresh dials to the peer, shared by all connections to it: their answer, or lack of one, will be needed.
     Dial,
-    /// The peer is suspect. Dead only if that fresh dial is not answered either.
+    /// The peer is suspect. Dead only if those fresh dials are not answered either.
     Suspect,
 }
 

@@ -1,9 +1,11 @@
-//! The fresh dial that settles a suspicion: one at a time for each endpoint, whoever asks.
+//! The fresh dials that settle a suspicion: of each endpoint one question at a time, whoever asks.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -12,19 +14,26 @@ use crate::client::event::Cause;
 use crate::clock;
 use crate::connection::{self, DialError};
 
-/// The least time between two confirming dials to one endpoint.
+/// The least time between two questions to one endpoint.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What the endpoint said to a fresh dial.
+/// How many dials a question is. Where 3 % of all segments are lost, one of seventeen dials is not answered in time, and three in a
+/// row are not once in five thousand times.
+const DIALS: u32 = 3;
+
+/// How long after one the next is begun, if none was answered yet: what loses one segment is likely to lose those that come with it.
+const STAGGER: Duration = Duration::from_millis(3);
+
+/// What the endpoint said to fresh dials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// It completed the handshake.
+    /// It completed a handshake.
     Alive,
-    /// It did not, within the learnt bound, and why.
+    /// It completed none, each within the learnt bound, and why.
     Gone(Cause),
 }
 
-/// The newest dial.
+/// The newest question.
 #[derive(Debug, Clone, Copy)]
 struct Told {
     begun: Instant,
@@ -49,11 +58,11 @@ impl Confirm {
         }
     }
 
-    /// How it stood at `since` or later: the answer to a new dial, or to one that somebody else made and that ended since.
+    /// How it stood at `since` or later: the answer to a new question, or to one that somebody else asked and that ended since.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a dial nobody waits for any more ends.
+    /// Cancel safe: dials nobody waits for any more end.
     pub(super) async fn ask(&self, since: Instant) -> Answer {
         let mut last = self.last.lock().await;
         if let Some(Told { begun, ended, answer }) = *last {
@@ -94,7 +103,21 @@ impl Confirm {
         self.last.lock().await
     }
 
+    /// Dials until it is known how the endpoint stands.
     async fn dial(&self) -> Answer {
+        let mut dials: FuturesUnordered<_> = (0..DIALS).map(|number| self.dial_after(STAGGER * number)).collect();
+        while let Some(answer) = dials.next().await {
+            if answer != Answer::Gone(Cause::Unanswered) {
+                return answer;
+            }
+        }
+        Answer::Gone(Cause::Unanswered)
+    }
+
+    async fn dial_after(&self, pause: Duration) -> Answer {
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
         let bound = self.pool.handshakes().bound();
         let dial = connection::dial(&self.pool.settings.feed, self.peer, &self.pool.settings.dial);
         match tokio::time::timeout(bound, dial).await {
