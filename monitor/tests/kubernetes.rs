@@ -10,7 +10,7 @@ mod support;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use api_support::Api;
+use api_support::{Api, Unstreamed};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
 use obit_monitor::kubernetes::{self, Access};
@@ -211,18 +211,20 @@ async fn whoever_asks_is_told_the_endpoints_and_every_change() {
 
 #[tokio::test]
 async fn an_api_that_does_not_stream_lists_is_asked_for_pages() {
-    let node = Node::without_a_watch().await;
-    node.api.only_list();
-    node.api.apply(&slice("a", &[(Ready, 1)]));
-    let node = node.watch();
-    let mut client = node.client().await;
-    ask_for_demo(&mut client).await;
-    assert_eq!(known(&mut client).await, [pod(1)]);
-    assert!(node.api.queries().iter().any(|query| query.contains("limit=100")));
-    // The one that was refused, and the one that follows the list: this API tells a watch nothing from before it.
-    node.api.watches(2).await;
-    node.api.apply(&slice("a", &[(Ready, 2)]));
-    assert_eq!(addresses(&answer(&mut client).await), [pod(2)]);
+    for why in [Unstreamed::Unknown, Unstreamed::Storage] {
+        let node = Node::without_a_watch().await;
+        node.api.only_list(why);
+        node.api.apply(&slice("a", &[(Ready, 1)]));
+        let node = node.watch();
+        let mut client = node.client().await;
+        ask_for_demo(&mut client).await;
+        assert_eq!(known(&mut client).await, [pod(1)]);
+        assert!(node.api.queries().iter().any(|query| query.contains("limit=100")));
+        // The one that failed, and the one that follows the list: this API tells a watch nothing from before it.
+        node.api.watches(2).await;
+        node.api.apply(&slice("a", &[(Ready, 2)]));
+        assert_eq!(addresses(&answer(&mut client).await), [pod(2)]);
+    }
 }
 
 #[tokio::test]

@@ -51,8 +51,17 @@ struct Cluster {
     refusal: Option<u16>,
     /// What the next watch is answered with, if anything.
     watch_refusal: Option<u16>,
-    /// Whether lists are not streamed, as where Kubernetes is old.
-    only_lists: bool,
+    /// Why lists are not streamed, if they are not.
+    unstreamed: Option<Unstreamed>,
+}
+
+/// What an API that does not stream lists says to who asks for it.
+#[derive(Debug, Clone, Copy)]
+pub enum Unstreamed {
+    /// It refuses: Kubernetes is old.
+    Unknown,
+    /// The watch begins, and then says that it failed: the storage behind it is old.
+    Storage,
 }
 
 impl Drop for Api {
@@ -181,8 +190,8 @@ impl Api {
     }
 
     /// Does not stream lists from now on.
-    pub fn only_list(&self) {
-        self.shared.state.lock().unwrap().only_lists = true;
+    pub fn only_list(&self, why: Unstreamed) {
+        self.shared.state.lock().unwrap().unstreamed = Some(why);
     }
 
     /// Where it listens.
@@ -255,8 +264,16 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         });
         let mut first = Vec::new();
         if query.contains("sendInitialEvents=true") {
-            if state.only_lists {
-                return refused(422);
+            match state.unstreamed {
+                None => {}
+                Some(Unstreamed::Unknown) => return refused(422),
+                Some(Unstreamed::Storage) => {
+                    let failed = json!({ "type": "ERROR", "object": {
+                        "apiVersion": "v1", "kind": "Status", "status": "Failure", "code": 500, "reason": "InternalError",
+                        "message": "the required storage feature RequestWatchProgress is disabled",
+                    }});
+                    return json_response(Body::from(format!("{failed}\n")));
+                }
             }
             let added = |object: &Value| json!({ "type": "ADDED", "object": object });
             first.extend(state.slices.values().map(added));

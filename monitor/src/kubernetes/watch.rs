@@ -146,19 +146,24 @@ impl Watch {
         let mut events = watcher(api, config).default_backoff().boxed();
         // Until everything was told once, nobody is told anything.
         let mut first = Some(BTreeSet::new());
+        let mut listing = true;
         loop {
             let heard = Arc::clone(&self.heard);
             tokio::select! {
                 event = events.next() => match event {
-                    Some(Ok(event)) => self.take(event, &mut first),
+                    Some(Ok(event)) => {
+                        listing = match event {
+                            Event::Init => true,
+                            Event::InitDone => false,
+                            _ => listing,
+                        };
+                        self.take(event, &mut first);
+                    }
                     // A watch too old to go on is told from the beginning; that is how it is meant to be.
                     Some(Err(watcher::Error::WatchError(status))) if status.code == 410 => {}
                     Some(Err(error)) => {
                         let code = error::code(&error);
-                        if self.strategy == InitialListStrategy::StreamingList
-                            && matches!(error, watcher::Error::WatchStartFailed(_))
-                            && matches!(code, Some(400 | 422))
-                        {
+                        if listing && self.strategy == InitialListStrategy::StreamingList && error::is_about_streams(&error) {
                             tracing::info!("this Kubernetes API does not stream lists: asking for pages");
                             self.strategy = InitialListStrategy::ListWatch;
                             return;

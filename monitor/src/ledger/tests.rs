@@ -143,8 +143,14 @@ fn a_dial_given_up_after_silence_renews_the_silence_and_adds_none() {
 #[test]
 fn a_steady_stream_of_unanswered_dials_is_more_than_one_question() {
     let dials = |from: u64| (0..4).map(move |n| seen(from + 3 * n, OWN, n, STALLED_DIAL));
-    assert_eq!(verdict(&after(&dials(10).collect::<Vec<_>>()), OWN, 20).0, Verdict::Suspect);
-    assert_eq!(verdict(&after(&dials(10).chain(dials(22)).collect::<Vec<_>>()), OWN, 40).0, Verdict::Dead);
+    assert_eq!(
+        verdict(&after(&dials(10).collect::<Vec<_>>()), OWN, 20).0,
+        Verdict::Suspect
+    );
+    assert_eq!(
+        verdict(&after(&dials(10).chain(dials(22)).collect::<Vec<_>>()), OWN, 40).0,
+        Verdict::Dead
+    );
 }
 
 #[test]
