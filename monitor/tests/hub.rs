@@ -163,11 +163,13 @@ proptest! {
 fn when_most_peers_fall_silent_at_once_silence_takes_none_of_them_out_of_rotation() {
     let peers = hosts(5);
     let (hub, paper) = watched(&peers);
-    let stall = |at, hosts: std::ops::Range<usize>| {
-        let both = [1, 2].into_iter().flat_map(|socket| {
-            peers[hosts.clone()]
-                .iter()
-                .map(move |peer| seen(at, socket, *peer, STALLED))
+    // Two dials each, so far apart that they are two questions.
+    let apart = Duration::from_millis(11);
+    let stall = |at: MonotonicNs, hosts: std::ops::Range<usize>| {
+        let both = [(1, at - apart), (2, at)];
+        let both = both.into_iter().flat_map(|(socket, at)| {
+            let peers = peers[hosts.clone()].iter();
+            peers.map(move |peer| seen(at, socket, *peer, STALLED))
         });
         hub.observe(at, &both.collect::<Vec<_>>());
         settle(&hub, at);
@@ -185,7 +187,7 @@ fn when_most_peers_fall_silent_at_once_silence_takes_none_of_them_out_of_rotatio
         Message::Heartbeat(beat) => Some(beat.node_suspect_since_ns),
         _ => None,
     });
-    assert_eq!(beat, Some(ms(160).0));
+    assert_eq!(beat, Some((ms(160) - apart).0), "since the first silence of the third");
     let mut last = BTreeMap::new();
     for message in messages {
         if let Message::Notice(notice) = message {
@@ -217,7 +219,7 @@ fn when_most_peers_fall_silent_at_once_silence_takes_none_of_them_out_of_rotatio
     assert_eq!(verdicts, [Verdict::Alive]);
 
     // Silent for good: after ten seconds it is they.
-    stall(ms(5_000), 0..3);
+    stall(ms(5_000) + apart, 0..3);
     paper.messages();
     stall(ms(14_999), 0..3);
     assert_eq!(paper.messages(), []);
