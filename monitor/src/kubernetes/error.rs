@@ -63,11 +63,12 @@ pub(super) fn code(error: &watcher::Error) -> Option<u16> {
 }
 
 /// Whether a streamed list is what the API cannot do: it refuses one, or begins it and says that it failed, as where the storage
-/// behind it is old (etcd before 3.4.31 and 3.5.13). An error of another kind that looks like it costs a list in pages.
-pub(super) fn is_about_streams(error: &watcher::Error) -> bool {
+/// behind it is old (etcd before 3.4.31 and 3.5.13) and a list was under way. An error of another kind that looks like it costs a list
+/// in pages.
+pub(super) fn is_about_streams(error: &watcher::Error, listing: bool) -> bool {
     match error {
         watcher::Error::WatchStartFailed(_) => matches!(code(error), Some(400 | 422)),
-        watcher::Error::WatchError(status) => status.code == 500,
+        watcher::Error::WatchError(status) => listing && status.code == 500,
         _ => false,
     }
 }

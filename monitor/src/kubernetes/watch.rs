@@ -163,7 +163,7 @@ impl Watch {
                     Some(Err(watcher::Error::WatchError(status))) if status.code == 410 => {}
                     Some(Err(error)) => {
                         let code = error::code(&error);
-                        if listing && self.strategy == InitialListStrategy::StreamingList && error::is_about_streams(&error) {
+                        if self.strategy == InitialListStrategy::StreamingList && error::is_about_streams(&error, listing) {
                             tracing::info!("this Kubernetes API does not stream lists: asking for pages");
                             self.strategy = InitialListStrategy::ListWatch;
                             return;
