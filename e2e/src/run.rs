@@ -1,0 +1,89 @@
+//! From the command line to the table: a stage, the cases on it, and what came of them.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::args::{Args, chosen};
+use crate::cases::{self, Case};
+use crate::clock;
+use crate::interrupt;
+use crate::kubectl::Kubectl;
+use crate::report::{Outcome, Row, any_failed, table};
+use crate::stage::Stage;
+
+/// Does what was asked for. The exit code is 1 when a case failed.
+pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    if args.inner.is_some() {
+        bail!("a node's first process: not here yet");
+    }
+    let chosen = chosen(cases::ALL, &args.cases, args.stay)?;
+    interrupt::install()?;
+    let stage = set_up(&args)?;
+    let mut rows = Vec::new();
+    for case in chosen {
+        rows.push(play(case, &stage));
+        // Asked to end while it ran: what it says of that is no finding.
+        interrupt::pause(Duration::ZERO)?;
+    }
+    if args.stay {
+        eprintln!("it stays until Ctrl-C");
+        while interrupt::pause(Duration::from_secs(3_600)).is_ok() {}
+    }
+    eprint!("{}", table(&rows));
+    Ok(if any_failed(&rows) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn set_up(args: &Args) -> Result<Stage> {
+    let Some(kubeconfig) = &args.kubeconfig else {
+        bail!("an own cluster: not here yet");
+    };
+    std::fs::create_dir_all(&args.folder).with_context(|| format!("making {}", args.folder.display()))?;
+    eprintln!("the images must be on the nodes of this cluster already: nothing is loaded into somebody's cluster");
+    Ok(Stage {
+        kubectl: Kubectl::new(args.parts.join("bin/kubectl"), kubeconfig.clone(), None),
+        helm: args.parts.join("bin/helm"),
+        deploy: args.deploy.clone(),
+        folder: args.folder.clone(),
+        own: None,
+    })
+}
+
+fn play(case: &'static Case, stage: &Stage) -> Row {
+    eprintln!("\x1b[1m{}\x1b[0m  {}", case.name, case.about);
+    let begun = clock::now();
+    let outcome = missing(case, stage).map_or_else(
+        || match (case.run)(stage) {
+            Ok(seen) => Outcome::Pass(seen),
+            Err(error) => Outcome::Fail(format!("{error:#}")),
+        },
+        Outcome::Skip,
+    );
+    println!("{}", outcome.line(case.name));
+    Row {
+        name: case.name,
+        took: begun.elapsed(),
+        outcome,
+    }
+}
+
+/// Why this case cannot be tried here.
+fn missing(case: &Case, stage: &Stage) -> Option<String> {
+    if case.needs.own_cluster && stage.own.is_none() {
+        return Some("it breaks what belongs to somebody: run it without --kubeconfig, in a cluster of its own".into());
+    }
+    match stage.nodes() {
+        Ok(nodes) if nodes.len() < case.needs.nodes => Some(format!(
+            "it needs {} nodes and there are {}: run it with --nodes {0}",
+            case.needs.nodes,
+            nodes.len()
+        )),
+        // That the API does not answer is for the case to say.
+        _ => None,
+    }
+}
