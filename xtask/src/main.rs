@@ -2,6 +2,7 @@
 
 mod bench;
 mod command;
+mod e2e;
 mod ebpf;
 mod fuzz;
 mod host;
@@ -43,6 +44,8 @@ enum Task {
     Demo,
     /// Everything CI checks; ends with `N passed, N failed, N skipped`
     Test,
+    /// obit in a real Kubernetes, built once and run in network namespaces of this machine (needs root, and Go 1.26 for the first time)
+    E2e(e2e::Arguments),
     /// What changed in the client library's public API
     PublicApi(test::PublicApi),
     /// Fuzzes what reads foreign bytes, from the inputs in `fuzz/corpus`
@@ -75,6 +78,7 @@ fn main() -> Result<ExitCode> {
         }
         Task::Demo => lab::lab(&["demo".into()]),
         Task::Test => test::test(),
+        Task::E2e(arguments) => e2e::e2e(&arguments),
         Task::PublicApi(arguments) => test::public_api(&arguments),
         Task::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Task::TestKernels { kernels } => kernels::test_kernels(&kernels),

@@ -1,0 +1,130 @@
+//! Everything a cluster is made of, or what drives somebody's own: what is missing is built or fetched.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::go::Go;
+use super::modules::{COREDNS, HELM, PAUSE};
+use super::parts::{BINARIES, Folder, Part};
+use super::{debian, kubernetes};
+use crate::command::find_program;
+
+/// How a program of Go's is built into a folder.
+type Builder = fn(&Go, &Path) -> Result<()>;
+
+/// A part, and how it is built.
+type Built = (Part, Builder);
+
+/// The folder with all parts of a cluster.
+pub(super) fn cluster(target: &Path) -> Result<PathBuf> {
+    let folder = folder(target);
+    folder.provide(&debian::part(), debian::fetch)?;
+    programs(&folder, target, of_a_cluster())?;
+    Ok(folder.path().into())
+}
+
+/// The folder with what drives a cluster: built, unless it is on the `PATH` or was built before.
+pub(super) fn clients(target: &Path) -> Result<PathBuf> {
+    let folder = folder(target);
+    let mut missing = Vec::new();
+    for (part, build) in of_any_cluster() {
+        match find_program(part.name) {
+            Some(program) if !folder.has(&part) => link(&program, &folder.path().join(BINARIES), part.name)?,
+            _ => missing.push((part, build)),
+        }
+    }
+    programs(&folder, target, missing)?;
+    Ok(folder.path().into())
+}
+
+/// Whether the parts of a cluster are there, or Go is, to build them.
+///
+/// # Errors
+/// Neither: says what to install.
+pub(super) fn can_provide(target: &Path) -> Result<()> {
+    let folder = folder(target);
+    if of_a_cluster().iter().all(|(part, _)| folder.has(part)) {
+        return Ok(());
+    }
+    Go::find(go_folder(target)).map(drop)
+}
+
+fn of_a_cluster() -> Vec<Built> {
+    let mut all: Vec<Built> = vec![(kubernetes::part(), kubernetes::build)];
+    all.extend(of_any_cluster());
+    all.push((COREDNS.part(), |go, aside| COREDNS.build(go, aside)));
+    all.push((PAUSE.part(), |go, aside| PAUSE.build(go, aside)));
+    all
+}
+
+fn of_any_cluster() -> Vec<Built> {
+    vec![
+        (kubernetes::kubectl(), kubernetes::build_kubectl),
+        (HELM.part(), |go, aside| HELM.build(go, aside)),
+    ]
+}
+
+/// Builds those that are missing. What Go fetches and compiles for that, gigabytes, goes when all are there: nothing needs it again
+/// before a version changes.
+fn programs(folder: &Folder, target: &Path, built: Vec<Built>) -> Result<()> {
+    let missing: Vec<_> = built.into_iter().filter(|(part, _)| !folder.has(part)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = missing.iter().map(|(part, _)| part.name).collect();
+    eprintln!(
+        "   to be built with Go, once: {} (all of them together take about ten minutes on two cores)",
+        names.join(", ")
+    );
+    let go = Go::find(go_folder(target))?;
+    for (part, build) in &missing {
+        folder.provide(part, |aside| build(&go, aside))?;
+    }
+    go.clean()
+}
+
+/// Has the user's own program found where the parts are.
+fn link(program: &Path, binaries: &Path, name: &str) -> Result<()> {
+    let link = binaries.join(name);
+    std::fs::create_dir_all(binaries).with_context(|| format!("cannot create {}", binaries.display()))?;
+    super::parts::remove(&link)?;
+    std::os::unix::fs::symlink(program, &link).with_context(|| format!("cannot link {}", link.display()))
+}
+
+/// The folder of the parts of this version.
+fn folder(target: &Path) -> Folder {
+    Folder::at(target.join("e2e").join(format!("kubernetes-{}", kubernetes::VERSION)))
+}
+
+fn go_folder(target: &Path) -> PathBuf {
+    target.join("e2e/go")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_parts_have_a_name_or_a_file_in_common() {
+        let mut parts: Vec<_> = of_a_cluster().into_iter().map(|(part, _)| part).collect();
+        parts.push(debian::part());
+        let names: HashSet<_> = parts.iter().map(|part| part.name).collect();
+        let files: HashSet<_> = parts.iter().flat_map(|part| &part.makes).collect();
+        assert_eq!(names.len(), parts.len());
+        assert_eq!(files.len(), parts.iter().map(|part| part.makes.len()).sum::<usize>());
+    }
+
+    #[test]
+    fn a_linked_program_is_not_taken_for_a_part_that_was_built() {
+        let target = tempfile::tempdir().unwrap();
+        let folder = folder(target.path());
+        let (part, _) = &of_any_cluster()[0];
+        for _ in 0..2 {
+            link(Path::new("/bin/true"), &folder.path().join(BINARIES), part.name).unwrap();
+        }
+        assert!(folder.path().join(&part.makes[0]).exists() && !folder.has(part));
+    }
+}
