@@ -12,13 +12,13 @@ use crate::command::{aside, find_program, must, output, run};
 use crate::host::as_root;
 
 /// Where they are unpacked, below the folder of all parts.
-pub(super) const FOLDER: &str = "deb";
+const FOLDER: &str = "deb";
 
 /// The packages: what keeps the cluster's state, what runs containers, and what gives pods their networks.
 const PACKAGES: [&str; 4] = ["etcd-server", "containerd", "runc", "containernetworking-plugins"];
 
 /// The programs of theirs that are run, all of which must find their libraries on this machine.
-const PROGRAMS: [&str; 8] = [
+const PROGRAMS: [&str; 9] = [
     "usr/bin/etcd",
     "usr/bin/containerd",
     "usr/bin/containerd-shim-runc-v2",
@@ -27,6 +27,7 @@ const PROGRAMS: [&str; 8] = [
     "usr/lib/cni/bridge",
     "usr/lib/cni/host-local",
     "usr/lib/cni/loopback",
+    "usr/lib/cni/tuning",
 ];
 
 /// What is unpacked.
@@ -34,7 +35,7 @@ pub(super) fn part() -> Part {
     Part {
         name: "debian",
         recipe: format!("{} of {}\n", PACKAGES.join(" "), system()),
-        makes: PROGRAMS.iter().map(|program| Path::new(FOLDER).join(program)).collect(),
+        makes: vec![FOLDER.into()],
     }
 }
 
@@ -57,7 +58,10 @@ pub(super) fn fetch(folder: &Path) -> Result<()> {
     }
     let root = folder.join(FOLDER);
     for package in files(&downloads)? {
-        must(aside(Command::new("dpkg-deb")).arg("-x").arg(package).arg(&root))?;
+        // From its folder, as what is shown of it is then short enough to be read.
+        let package = package.strip_prefix(folder).unwrap_or(&package);
+        let mut unpack = aside(Command::new("dpkg-deb"));
+        must(unpack.current_dir(folder).arg("-x").arg(package).arg(FOLDER))?;
     }
     remove(&downloads)?;
     // Debian has it in both folders, and may one day have it in this one alone.
