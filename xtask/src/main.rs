@@ -6,6 +6,7 @@ mod e2e;
 mod ebpf;
 mod fuzz;
 mod host;
+mod image;
 mod kernels;
 mod lab;
 mod peers;
@@ -50,6 +51,8 @@ enum Task {
     PublicApi(test::PublicApi),
     /// Fuzzes what reads foreign bytes, from the inputs in `fuzz/corpus`
     Fuzz(fuzz::Arguments),
+    /// The monitor as an image for containers: one static program and nothing else
+    Image(image::Arguments),
     /// The kernel tests on Debian's kernels, in a virtual machine
     TestKernels {
         /// Which kernel; may be repeated. All of them if left out
@@ -81,6 +84,10 @@ fn main() -> Result<ExitCode> {
         Task::E2e(arguments) => e2e::e2e(&arguments),
         Task::PublicApi(arguments) => test::public_api(&arguments),
         Task::Fuzz(arguments) => fuzz::fuzz(&arguments),
+        Task::Image(arguments) => {
+            image::image(&arguments)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Task::TestKernels { kernels } => kernels::test_kernels(&kernels),
         Task::Lab { arguments } => lab::lab(&arguments),
     }
