@@ -1,12 +1,13 @@
 //! `e2e`: a real Kubernetes on this machine, or somebody's own, and what obit does in it.
 //!
 //! [`provide`] has [`kubernetes`], [`modules`] and [`debian`] make the parts of a cluster that [`parts`] does not have yet, the
-//! former two with [`go`], whose silence [`watch`] fills with [`progress`]. The cluster itself and the cases are those of the crate `obit-e2e`, to
-//! which everything is handed over.
+//! former two with [`go`], whose silence [`watch`] fills with [`progress`]; [`images`] packs what pods are started from. The cluster
+//! itself and the cases are those of the crate `obit-e2e`, to which everything is handed over.
 
 mod clock;
 mod debian;
 mod go;
+mod images;
 mod kubernetes;
 mod modules;
 mod parts;
@@ -88,8 +89,13 @@ fn command(arguments: &Arguments) -> Result<Command> {
             provide::cluster(&target)?
         }
     };
+    // Nobody loads images into somebody's own cluster but that somebody.
+    let images = match arguments.kubeconfig {
+        Some(_) => Vec::new(),
+        None => images::provide(&parts)?,
+    };
     must(&mut cargo(["build", "--release", "-p", "obit-e2e"]))?;
-    command.args(words(arguments, &parts, &target, &[]));
+    command.args(words(arguments, &parts, &target, &images));
     Ok(command)
 }
 

@@ -1,0 +1,31 @@
+//! The images that the cluster's nodes are given, as there is no registry: obit's, and that of the process that holds a pod's
+//! namespaces.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::modules::PAUSE;
+use super::parts::BINARIES;
+use crate::image::{self, Image, MONITOR, Name, pack};
+
+/// Builds and packs them all; their files.
+pub(super) fn provide(parts: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = vec![pause(parts).context("the image of the process that holds a pod's namespaces")?];
+    let own = image::images(&[MONITOR], &image::folder()?)?;
+    files.extend(own.into_iter().map(|packed| packed.path));
+    Ok(files)
+}
+
+/// The image that containerd starts each pod with. It is packed anew each time, which takes no time.
+fn pause(parts: &Path) -> Result<PathBuf> {
+    let image = Image {
+        name: Name::new("obit-e2e.local/pause", "1"),
+        program: parts.join(BINARIES).join(PAUSE.name),
+        command: Vec::new(),
+        user: "65535:65535".into(),
+        labels: BTreeMap::new(),
+    };
+    Ok(pack(&image, &parts.join("images/pause.tar"))?.path)
+}
