@@ -2,6 +2,7 @@
 
 mod bench;
 mod command;
+mod deploy;
 mod e2e;
 mod ebpf;
 mod fuzz;
@@ -53,6 +54,8 @@ enum Task {
     Fuzz(fuzz::Arguments),
     /// The monitor as an image for containers: one static program and nothing else
     Image(image::Arguments),
+    /// Whether the chart and the manifests in `deploy/` say the same, and the chart refuses what is no value
+    DeployCheck(deploy::Arguments),
     /// The kernel tests on Debian's kernels, in a virtual machine
     TestKernels {
         /// Which kernel; may be repeated. All of them if left out
@@ -88,6 +91,7 @@ fn main() -> Result<ExitCode> {
             image::image(&arguments)?;
             Ok(ExitCode::SUCCESS)
         }
+        Task::DeployCheck(arguments) => deploy::deploy_check(arguments),
         Task::TestKernels { kernels } => kernels::test_kernels(&kernels),
         Task::Lab { arguments } => lab::lab(&arguments),
     }
