@@ -4,9 +4,11 @@
 mod call;
 mod clock;
 pub mod lines;
+mod resolve;
 mod serve;
 
 pub use call::{CallArgs, ClientKind, call};
+pub use resolve::{ResolveArgs, resolve};
 pub use serve::{ServeArgs, serve};
 
 /// Messages and stubs of `proto/greeter.proto`.

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use obit_example::{CallArgs, ServeArgs};
+use obit_example::{CallArgs, ResolveArgs, ServeArgs};
 use tracing_subscriber::EnvFilter;
 
 #[derive(Debug, Parser)]
@@ -27,6 +27,8 @@ enum Command {
     Serve(ServeArgs),
     /// Call a service until told to end, and print each second what came of it
     Call(CallArgs),
+    /// Print the addresses that DNS has for a service
+    Resolve(ResolveArgs),
 }
 
 #[tokio::main]
@@ -45,6 +47,7 @@ async fn main() -> ExitCode {
     let done = match cli.command {
         Command::Serve(args) => obit_example::serve(&args).await,
         Command::Call(args) => obit_example::call(&args).await,
+        Command::Resolve(args) => obit_example::resolve(&args).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
