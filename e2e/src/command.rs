@@ -1,7 +1,7 @@
 //! Runs a program to its end, within a time, and fails with what it said.
 
 use std::ffi::OsStr;
-use std::io::{Read, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::os::fd::AsFd as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
@@ -23,6 +23,24 @@ pub(crate) struct Tool {
     input: Vec<u8>,
     patience: Duration,
     through: bool,
+}
+
+/// A program that runs beside this process, and ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Streaming {
+    child: Child,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        // Its pid cannot be another's: it has not been waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+    }
 }
 
 /// A program that has ended.
@@ -94,6 +112,32 @@ impl Tool {
     pub(crate) fn must(self) -> Result<String> {
         let done = self.run()?;
         done.ok()
+    }
+
+    /// Lets it run beside this process, and passes on each line it prints, as it comes.
+    ///
+    /// # Errors
+    /// When it cannot run.
+    pub(crate) fn stream(mut self, mut each: impl FnMut(&str) + Send + 'static) -> Result<Streaming> {
+        let line = spell(&self.command);
+        let mut child = self
+            .command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("cannot start `{line}`: is util-linux (setpriv) installed?"))?;
+        let printed = child.stdout.take();
+        let reader = std::thread::spawn(move || {
+            let lines = printed.map(|printed| BufReader::new(printed).lines());
+            for line in lines.into_iter().flatten().map_while(Result::ok) {
+                each(&line);
+            }
+        });
+        Ok(Streaming {
+            child,
+            reader: Some(reader),
+        })
     }
 
     /// Runs it to its end, whatever that is.

@@ -10,6 +10,7 @@ mod interrupt;
 mod kubectl;
 mod report;
 mod run;
+mod saw;
 mod stage;
 
 use std::process::ExitCode;

@@ -1,5 +1,16 @@
 //! The cases: what is to happen when obit runs in a Kubernetes.
 
+mod app;
+mod bad_input;
+mod deaths;
+mod install;
+mod monitor;
+mod outages;
+mod process;
+mod scale;
+mod size;
+mod updates;
+
 use anyhow::Result;
 
 use crate::stage::Stage;
@@ -26,5 +37,99 @@ pub(crate) struct Needs {
     pub(crate) nodes: usize,
 }
 
-/// All cases, in the order in which they run.
-pub(crate) const ALL: &[Case] = &[];
+const ANY: Needs = Needs {
+    own_cluster: false,
+    nodes: 1,
+};
+
+const OWN: Needs = Needs {
+    own_cluster: true,
+    nodes: 1,
+};
+
+const OWN_OF_TWO: Needs = Needs {
+    own_cluster: true,
+    nodes: 2,
+};
+
+/// All cases, in the order in which they run: what is installed by kustomize is there until the last, which uses Helm.
+pub(crate) const ALL: &[Case] = &[
+    Case {
+        name: "kustomize",
+        about: "kubectl apply -k: ready on every node, without privileges",
+        needs: ANY,
+        run: install::kustomize,
+    },
+    Case {
+        name: "size",
+        about: "5 000 EndpointSlices of 10 endpoints: at most 64 MiB, and 1 % of a core when idle",
+        needs: OWN,
+        run: size::size,
+    },
+    Case {
+        name: "force-delete",
+        about: "the pod tonic is connected to is deleted by force: obit fails no call, and none takes a second",
+        needs: ANY,
+        run: deaths::force_delete,
+    },
+    Case {
+        name: "kill-9",
+        about: "the server tonic is connected to is killed: obit fails no call, and none takes a second",
+        needs: OWN,
+        run: deaths::kill_9,
+    },
+    Case {
+        name: "relabel",
+        about: "a pod that runs is taken out of the service: obit fails no call, and calls it no more after a second",
+        needs: ANY,
+        run: deaths::relabel,
+    },
+    Case {
+        name: "scale",
+        about: "5, 7 and 5 servers: obit calls a new one within 200 ms of Ready, and fails no call",
+        needs: ANY,
+        run: scale::scale,
+    },
+    Case {
+        name: "rollout",
+        about: "a rolling update of the application: obit fails no call",
+        needs: ANY,
+        run: updates::application,
+    },
+    Case {
+        name: "monitor-rollout",
+        about: "a rolling update of the monitor: obit fails no call",
+        needs: ANY,
+        run: updates::of_monitor,
+    },
+    Case {
+        name: "node-loss",
+        about: "the link of a node goes down: obit fails no call, and moves those in flight within a second",
+        needs: OWN_OF_TWO,
+        run: outages::node_loss,
+    },
+    Case {
+        name: "api-away",
+        about: "no API server for 30 s, and a server killed meanwhile: obit fails no call",
+        needs: OWN,
+        run: outages::api_away,
+    },
+    Case {
+        name: "stale-dns",
+        about: "DNS names a dead pod for 30 s: obit fails no call",
+        needs: OWN,
+        run: outages::stale_dns,
+    },
+    Case {
+        name: "bad-input",
+        about: "applications ask for what is not there: they are told, and obit fails no call of others",
+        needs: ANY,
+        run: bad_input::bad_input,
+    },
+    Case {
+        name: "helm",
+        about: "the same by Helm: installed, a pod deleted by force, and uninstalled",
+        needs: ANY,
+        run: install::helm,
+    },
+];

@@ -1,0 +1,95 @@
+//! Something under the application goes away: a node, the API, DNS's view of it.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::clock;
+use crate::interrupt;
+use crate::stage::Stage;
+
+use super::app::{App, Caller, SLOWEST_MS, now_ms};
+
+/// Seconds that a node is away. Kubernetes takes 10 to notice: what saves calls before that is obit.
+const NODE_AWAY: u64 = 6;
+
+/// Seconds that the API is away.
+const API_AWAY: u64 = 30;
+
+/// Seconds that DNS is to name a dead pod: its answers' time to live and its cache.
+const STALE: u64 = 30;
+
+/// How long nodes may take to be ready again.
+const BACK: Duration = Duration::from_secs(60);
+
+/// A node's link goes down while calls are in flight to its pods.
+pub(super) fn node_loss(stage: &Stage) -> Result<String> {
+    let app = App::ready(stage)?;
+    let cluster = stage.cluster()?;
+    let nodes = stage.nodes()?;
+    let lost = nodes.iter().find(|node| **node != app.home).context("a second node")?;
+    let on = app.servers()?.into_iter().filter(|pod| pod.node == *lost).count();
+    ensure!(on > 0, "no server is on {lost}, so nothing is lost with it");
+    let at = now_ms();
+    cluster.set_link(lost, false)?;
+    let seen = app.saw(at, NODE_AWAY);
+    // Whatever was seen, the next case needs it.
+    cluster.set_link(lost, true)?;
+    stage
+        .kubectl()
+        .wait(&["--for=condition=Ready", "node", "--all"], BACK)?;
+    let figures = seen?.promise(&[Caller::Obit], SLOWEST_MS)?;
+    Ok(format!("{on} servers lost; {figures}"))
+}
+
+/// The API server goes away, and a server is killed meanwhile.
+pub(super) fn api_away(stage: &Stage) -> Result<String> {
+    let app = App::ready(stage)?;
+    let cluster = stage.cluster()?;
+    let pod = app.server(&app.tonics_pod()?)?;
+    let at = now_ms();
+    cluster.stop_api()?;
+    let killed = interrupt::pause(Duration::from_secs(5)).and_then(|()| cluster.kill_pod(&pod.node, &pod.uid));
+    let waited = interrupt::pause(Duration::from_millis((at + API_AWAY * 1_000).saturating_sub(now_ms())));
+    cluster.start_api()?;
+    waited?;
+    ensure!(killed? > 0, "nothing of {} was killed", pod.name);
+    app.saw(at, API_AWAY)?
+        .promise(&[Caller::Obit, Caller::ObitDns], SLOWEST_MS)
+}
+
+/// DNS goes on naming a pod that was deleted.
+pub(super) fn stale_dns(stage: &Stage) -> Result<String> {
+    let app = App::ready(stage)?;
+    let cluster = stage.cluster()?;
+    let pod = app.server(&app.tonics_pod()?)?;
+    cluster.set_dns_watch(false)?;
+    let at = now_ms();
+    let stale = app
+        .run(&["delete", "pod", &pod.name, "--force", "--grace-period=0"])
+        .and_then(|_| named_for(&app, &pod.address));
+    let seen = app.saw(at, STALE);
+    cluster.set_dns_watch(true)?;
+    let stale = stale?;
+    let figures = seen?.promise(&[Caller::Obit, Caller::ObitDns], SLOWEST_MS)?;
+    Ok(format!(
+        "DNS named the dead pod for at least {:.0} s; {figures}",
+        stale.as_secs_f64()
+    ))
+}
+
+/// Asks DNS again and again for as long as the name is to be stale; for how long it was.
+fn named_for(app: &App<'_>, address: &str) -> Result<Duration> {
+    let begun = clock::now();
+    loop {
+        let named = app.named()?;
+        let since = begun.elapsed();
+        if !named.contains(address) {
+            bail!("DNS named the dead pod for {since:?} only, so this case shows nothing");
+        }
+        if since >= Duration::from_secs(STALE) {
+            return Ok(since);
+        }
+        interrupt::pause(Duration::from_secs(2))?;
+    }
+}
