@@ -8,6 +8,7 @@ mod monitor;
 mod orchestra;
 mod progress;
 mod recovery;
+mod refusal;
 mod script;
 mod verify;
 
@@ -20,8 +21,9 @@ pub use monitor::MonitorProcess;
 pub use orchestra::run;
 pub use progress::clear;
 pub use recovery::{Recovery, recoveries};
+pub use refusal::Refusal;
 pub use script::Performed;
-pub use verify::{Evidence, Refusal, verify};
+pub use verify::{Evidence, verify};
 
 use crate::pod::Tally;
 use crate::record::Course;

@@ -1,6 +1,8 @@
 //! One endpoint's life, as control flow: the task that dials it, puts it into rotation, doubts it, drops it and probes it
 //! again. The drawing is at [`Phase`].
 
+mod rest;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -14,12 +16,12 @@ use super::Pool;
 use super::berth::Growth;
 use super::confirm::Confirm;
 use super::ending::{Ended, Silent, drain, over, silent};
+use super::entry::{Seat, Tenure};
 use super::extras::{Dialling, Stay, extras};
 use super::judge::judged;
 use super::lane::Lane;
 use super::open::Failure;
 use super::outlier::Tally;
-use super::roster::{Seat, Tenure};
 use super::settle::{Settled, settle};
 use crate::backoff::Backoff;
 use crate::client::event::{Cause, Phase};
@@ -27,6 +29,7 @@ use crate::clock;
 use crate::connection::{self, DialError};
 use crate::feed::PeerWatch;
 use crate::health::{Health, Verdict};
+use rest::alive;
 
 /// A connection that lived this long, or answered a call, earned an immediate redial when it ends.
 const PROVEN: Duration = Duration::from_secs(1);
@@ -35,13 +38,6 @@ const PROVEN: Duration = Duration::from_secs(1);
 /// any monitor.
 const REDIAL: Duration = Duration::from_millis(50);
 const REDIAL_MOST: Duration = Duration::from_secs(3);
-
-/// The least time between two dials on demand of calls that find nobody in rotation.
-const DEMAND_PAUSE: Duration = Duration::from_millis(100);
-
-/// With many endpoints out, all of them together dial no faster than this by themselves, nor on demand.
-const SPACING: Duration = Duration::from_micros(100);
-const DEMAND_SPACING: Duration = Duration::from_millis(1);
 
 /// How long a connection goes on after the dial that was to replace it failed, before the next.
 const AGE_RETRY: Duration = Duration::from_secs(30);
@@ -347,23 +343,6 @@ impl Endpoint {
         }
     }
 
-    /// Out, until the next dial is due: after a pause that grows, at a sign of life, or when nobody else is left.
-    async fn rest(&mut self) {
-        let begun = clock::now();
-        let known = u32::try_from(self.pool.known()).unwrap_or(u32::MAX);
-        let pause = self.redial.pause(self.dice.f64()).max(SPACING.saturating_mul(known));
-        let demanded = async {
-            self.pool.demanded().await;
-            tokio::time::sleep_until(begun + DEMAND_PAUSE.max(DEMAND_SPACING.saturating_mul(known))).await;
-        };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = alive(&mut self.watch) => {}
-            () = demanded => {}
-        }
-        self.pool.is_awake().await;
-    }
-
     /// Out of rotation; its calls in flight go on under watch.
     fn retire(&mut self, lane: Arc<Lane>) {
         let silent = self.silent.take();
@@ -388,24 +367,6 @@ async fn next(heard: &mut Option<Health>, watch: &mut PeerWatch) -> Health {
     match heard.take() {
         Some(health) => health,
         None => watch.changed().await,
-    }
-}
-
-/// Waits until the peer is said to be alive, who was not before. Cancel safe.
-async fn alive(watch: &mut PeerWatch) {
-    while watch.changed().await.verdict != Verdict::Alive {}
-}
-
-impl Pool {
-    /// Waits until a call finds nobody in rotation. Cancel safe.
-    async fn demanded(&self) {
-        let demand = self.demand.notified();
-        let mut demand = std::pin::pin!(demand);
-        // Listen first, look second: who waits already does not ask again.
-        demand.as_mut().enable();
-        if self.waiting() == 0 || !self.rotation.load().is_empty() {
-            demand.await;
-        }
     }
 }
 

@@ -10,9 +10,9 @@ use tokio::task::JoinSet;
 use super::Pool;
 use super::berth::{Berth, Growth};
 use super::endpoint::Endpoint;
+use super::entry::Seat;
 use super::lane::Lane;
 use super::protocol::Spoken;
-use super::roster::Seat;
 
 /// How long a connection that was opened because calls needed it may be without one.
 const UNUSED: Duration = Duration::from_secs(30);

@@ -8,8 +8,8 @@ use tokio::sync::broadcast;
 
 use super::Pool;
 use super::check::Wellness;
+use super::entry::{Bar, Tenure};
 use super::outlier::{OutlierDetection, Tally};
-use super::roster::{Bar, Tenure};
 use crate::client::event::{EndpointEvent, Phase};
 use crate::clock;
 

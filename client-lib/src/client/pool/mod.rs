@@ -10,6 +10,7 @@ mod confirm;
 pub(crate) mod driver;
 mod ending;
 mod endpoint;
+mod entry;
 mod exchange;
 mod extras;
 mod gauge;
