@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::os::fd::AsFd as _;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -60,6 +61,8 @@ impl Tool {
     pub(crate) fn new(program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+        // A Ctrl-C at the terminal is for this process alone: what cleans up then is not to be interrupted.
+        command.process_group(0);
         Self {
             command,
             input: Vec::new(),
@@ -98,7 +101,6 @@ impl Tool {
         self
     }
 
-    #[allow(dead_code, reason = "for the cluster")]
     /// Runs also when this process has been asked to end: for cleaning up.
     pub(crate) fn through_interrupts(mut self) -> Self {
         self.through = true;

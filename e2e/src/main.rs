@@ -6,6 +6,7 @@ mod cases;
 mod clock;
 mod cluster;
 mod command;
+mod folder;
 mod interrupt;
 mod kubectl;
 mod report;

@@ -1,13 +1,16 @@
 //! From the command line to the table: a stage, the cases on it, and what came of them.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
-use crate::args::{Args, chosen};
+use crate::args::{Args, Inner, chosen};
 use crate::cases::{self, Case};
 use crate::clock;
+use crate::cluster::{self, Cluster};
+use crate::folder::Folder;
 use crate::interrupt;
 use crate::kubectl::Kubectl;
 use crate::report::{Outcome, Row, any_failed, table};
@@ -15,20 +18,31 @@ use crate::stage::Stage;
 
 /// Does what was asked for. The exit code is 1 when a case failed.
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
-    if args.inner.is_some() {
-        bail!("a node's first process: not here yet");
+    if let Some(Inner::Hold { folder }) = &args.inner {
+        cluster::hold(folder)?;
+        return Ok(ExitCode::SUCCESS);
     }
     let chosen = chosen(cases::ALL, &args.cases, args.stay)?;
     interrupt::install()?;
-    let stage = set_up(&args)?;
+    let folder = Folder::take(&args.folder)?;
+    let result = on_stage(&args, &chosen, &folder);
+    // The cluster is down by now. Its logs stay, for who wants to know more.
+    folder.empty(&["log"])?;
+    result
+}
+
+fn on_stage(args: &Args, chosen: &[&'static Case], folder: &Folder) -> Result<ExitCode> {
+    let stage = set_up(args, folder.path())?;
     let mut rows = Vec::new();
-    for case in chosen {
+    for &case in chosen {
         rows.push(play(case, &stage));
         // Asked to end while it ran: what it says of that is no finding.
         interrupt::pause(Duration::ZERO)?;
     }
     if args.stay {
-        eprintln!("it stays until Ctrl-C");
+        if let Some(cluster) = &stage.own {
+            eprintln!("it stays until Ctrl-C; to look at it:\n   {}", cluster.invitation());
+        }
         while interrupt::pause(Duration::from_secs(3_600)).is_ok() {}
     }
     eprint!("{}", table(&rows));
@@ -39,18 +53,31 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     })
 }
 
-fn set_up(args: &Args) -> Result<Stage> {
-    let Some(kubeconfig) = &args.kubeconfig else {
-        bail!("an own cluster: not here yet");
+fn set_up(args: &Args, folder: &Path) -> Result<Stage> {
+    let (kubectl, own) = match &args.kubeconfig {
+        Some(kubeconfig) => {
+            eprintln!(
+                "the images must be on this cluster's nodes already: nothing is loaded into a cluster that is not ours"
+            );
+            (
+                Kubectl::new(args.parts.join("bin/kubectl"), kubeconfig.clone(), None),
+                None,
+            )
+        }
+        None => {
+            let cluster = Cluster::new(&args.parts, folder, args.nodes, &args.images)?;
+            (cluster.kubectl().clone(), Some(cluster))
+        }
     };
-    std::fs::create_dir_all(&args.folder).with_context(|| format!("making {}", args.folder.display()))?;
-    eprintln!("the images must be on the nodes of this cluster already: nothing is loaded into somebody's cluster");
     Ok(Stage {
-        kubectl: Kubectl::new(args.parts.join("bin/kubectl"), kubeconfig.clone(), None),
+        kubectl,
         helm: args.parts.join("bin/helm"),
-        deploy: args.deploy.clone(),
-        folder: args.folder.clone(),
-        own: None,
+        deploy: args
+            .deploy
+            .canonicalize()
+            .with_context(|| format!("the manifests in {}", args.deploy.display()))?,
+        folder: folder.into(),
+        own,
     })
 }
 

@@ -1,0 +1,171 @@
+//! A cgroup of the run's own in every hierarchy, and in it one for each node, below which its kubelet keeps the pods'.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::name::RunId;
+
+/// Where Linux distributions mount the hierarchies.
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// The run's cgroups. Dropping it removes them; by then nothing may run in them.
+#[derive(Debug)]
+pub(super) struct Cgroups {
+    run: RunId,
+    hierarchies: Vec<Hierarchy>,
+}
+
+/// A mounted hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Hierarchy {
+    root: PathBuf,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The one hierarchy of version 2, whose controllers have to be handed down.
+    Unified,
+    /// One of version 1 with the controller `cpuset`, which starts without processors.
+    Cpuset,
+    Other,
+}
+
+impl Cgroups {
+    /// Makes the cgroups of these nodes.
+    pub(super) fn new(run: RunId, nodes: impl Iterator<Item = String>) -> Result<Self> {
+        let mounts = fs::read_to_string("/proc/self/mounts").context("/proc/self/mounts")?;
+        let cgroups = Self {
+            run,
+            hierarchies: hierarchies(&mounts),
+        };
+        let nodes: Vec<_> = nodes.collect();
+        for hierarchy in &cgroups.hierarchies {
+            let own = hierarchy.root.join(run.cgroup());
+            hierarchy.make(&hierarchy.root, &own)?;
+            for node in &nodes {
+                hierarchy.make(&own, &own.join(node))?;
+            }
+        }
+        Ok(cgroups)
+    }
+
+    /// The cgroup of a node, as kubelet wants to be told: below the root of each hierarchy.
+    pub(super) fn of(&self, node: &str) -> String {
+        format!("/{}/{node}", self.run.cgroup())
+    }
+}
+
+impl Drop for Cgroups {
+    fn drop(&mut self) {
+        for hierarchy in &self.hierarchies {
+            // What cannot be removed is swept by the next run.
+            let _ = remove(&hierarchy.root.join(self.run.cgroup()));
+        }
+    }
+}
+
+impl Hierarchy {
+    fn make(&self, parent: &Path, cgroup: &Path) -> Result<()> {
+        let what = || format!("making the cgroup {}", cgroup.display());
+        if self.kind == Kind::Unified {
+            let controllers = fs::read_to_string(parent.join("cgroup.controllers")).with_context(what)?;
+            for controller in controllers.split_whitespace() {
+                // One that cannot be handed down is one that kubelet will say it misses.
+                let _ = fs::write(parent.join("cgroup.subtree_control"), format!("+{controller}"));
+            }
+        }
+        fs::create_dir_all(cgroup).with_context(what)?;
+        if self.kind == Kind::Cpuset {
+            for file in ["cpuset.cpus", "cpuset.mems"] {
+                let value = fs::read(parent.join(file)).with_context(what)?;
+                fs::write(cgroup.join(file), value).with_context(what)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes a cgroup with all below it.
+///
+/// # Errors
+/// When something runs in one of them.
+pub(super) fn remove(cgroup: &Path) -> std::io::Result<()> {
+    let Ok(entries) = fs::read_dir(cgroup) else {
+        return Ok(());
+    };
+    for entry in entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+    {
+        remove(&entry.path())?;
+    }
+    fs::remove_dir(cgroup)
+}
+
+/// The cgroups at the top of every hierarchy.
+pub(super) fn top() -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let roots = hierarchies(&mounts)
+        .into_iter()
+        .filter_map(|hierarchy| fs::read_dir(hierarchy.root).ok());
+    roots.flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+fn hierarchies(mounts: &str) -> Vec<Hierarchy> {
+    let hierarchy = |line: &str| {
+        let mut fields = line.split_whitespace().skip(1);
+        let (root, filesystem, options) = (fields.next()?, fields.next()?, fields.next()?);
+        let kind = match filesystem {
+            "cgroup2" => Kind::Unified,
+            "cgroup" if options.split(',').any(|option| option == "cpuset") => Kind::Cpuset,
+            "cgroup" => Kind::Other,
+            _ => return None,
+        };
+        Path::new(root).starts_with(ROOT).then(|| Hierarchy {
+            root: root.into(),
+            kind,
+        })
+    };
+    mounts.lines().filter_map(hierarchy).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hierarchies_of_both_versions_are_found_where_distributions_mount_them() {
+        let mounts = "tmpfs /sys/fs/cgroup tmpfs rw 0 0\n\
+                      cgroup /sys/fs/cgroup/cpuset cgroup rw,relatime,cpuset 0 0\n\
+                      cgroup /sys/fs/cgroup/systemd cgroup rw,name=systemd 0 0\n\
+                      cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n\
+                      cgroup2 /somewhere/else cgroup2 rw 0 0\n";
+        let kinds: Vec<_> = hierarchies(mounts)
+            .into_iter()
+            .map(|found| (found.root, found.kind))
+            .collect();
+        assert_eq!(
+            kinds,
+            [
+                ("/sys/fs/cgroup/cpuset".into(), Kind::Cpuset),
+                ("/sys/fs/cgroup/systemd".into(), Kind::Other),
+                ("/sys/fs/cgroup/unified".into(), Kind::Unified),
+            ]
+        );
+        let alone = hierarchies("cgroup2 /sys/fs/cgroup cgroup2 rw,nsdelegate 0 0\n");
+        assert_eq!(alone.len(), 1);
+    }
+
+    #[test]
+    fn a_cgroup_is_removed_with_those_below_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let top = folder.path().join("run");
+        fs::create_dir_all(top.join("node1/kubepods")).expect("folders");
+        remove(&top).expect("removed");
+        assert!(!top.exists());
+        remove(&top).expect("nothing to remove");
+    }
+}
