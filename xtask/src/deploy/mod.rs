@@ -25,12 +25,13 @@ const PAIRS: [(&str, &[&str]); 3] = [
             "podMonitor.enabled=true",
             "prometheusRule.enabled=true",
             "dashboard.enabled=true",
+            r"networkPolicy.from[0].namespaceSelector.matchLabels.kubernetes\.io/metadata\.name=monitoring",
         ],
     ),
 ];
 
 /// What the chart must refuse, and what its refusal names.
-const REFUSED: [(&str, &str); 8] = [
+const REFUSED: [(&str, &str); 9] = [
     ("resourcse.limits.memory=1Gi", "resourcse"),
     ("image.pulPolicy=Always", "pulPolicy"),
     ("image.pullPolicy=Sometimes", "pullPolicy"),
@@ -39,10 +40,13 @@ const REFUSED: [(&str, &str); 8] = [
     ("resources.limits.memory=many", "memory"),
     ("socketDirectory=run/obit", "socketDirectory"),
     ("privileged=yes-please", "privileged"),
+    ("networkPolicy.from[0].namespace=monitoring", "namespace"),
 ];
 
 /// Values beside the defaults that must render.
-const ACCEPTED: [&[&str]; 4] = [
+const ACCEPTED: [&[&str]; 5] = [
+    // What YAML makes of `off`.
+    &["kubernetes=false", "networkPolicy.enabled=false"],
     &["kubernetes=off", "rbac.create=false", "serviceAccount.create=false"],
     &[
         "priorityClassName=",
@@ -86,7 +90,9 @@ pub(crate) fn deploy_check(arguments: Arguments) -> Result<ExitCode> {
 fn program(name: &str, named: Option<PathBuf>) -> Result<PathBuf> {
     let found = named.or_else(|| find_program(name));
     found.with_context(|| {
-        format!("no {name} in the PATH. Next: name one by --{name}; `cargo xtask e2e` builds one into target/e2e")
+        format!(
+            "no {name} in the PATH. Next: name one by --{name}; `cargo xtask e2e --prepare` builds one into target/e2e"
+        )
     })
 }
 

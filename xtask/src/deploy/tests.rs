@@ -85,6 +85,27 @@ fn every_alert_says_what_it_means_and_what_to_do() {
 }
 
 #[test]
+fn every_alert_leads_to_a_heading_of_the_page_it_names() {
+    let page = read("docs/troubleshooting.md");
+    let headings: BTreeSet<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    for alert in alerts() {
+        let name = &alert["alert"];
+        let link = alert["annotations"]["runbook_url"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{name}: no runbook"));
+        let heading = link
+            .split_once("/docs/troubleshooting.md#")
+            .unwrap_or_else(|| panic!("{name}: {link}"))
+            .1;
+        // Headings that alerts lead to are one word each, as in the address.
+        assert!(
+            headings.contains(heading),
+            "{name}: docs/troubleshooting.md has no heading {heading:?}"
+        );
+    }
+}
+
+#[test]
 fn the_chart_has_the_same_dashboard() {
     let (here, chart) = ("deploy/dashboards/obit.json", "deploy/helm/obit/files/obit.json");
     assert!(read(here) == read(chart), "they differ. Next: cp {here} {chart}");

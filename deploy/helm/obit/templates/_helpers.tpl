@@ -21,3 +21,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end -}}
 {{- end }}
+
+{{/* Whether Kubernetes is watched: auto, on or off; YAML takes the latter two for truth values. */}}
+{{- define "obit.kubernetes" -}}
+{{- if kindIs "bool" .Values.kubernetes }}{{ ternary "on" "off" .Values.kubernetes }}{{ else }}{{ .Values.kubernetes }}{{ end -}}
+{{- end }}
