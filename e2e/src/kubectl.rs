@@ -21,7 +21,6 @@ pub(crate) struct Kubectl {
     kubeconfig: PathBuf,
 }
 
-#[allow(dead_code, reason = "for the cases")]
 impl Kubectl {
     /// With this kubeconfig; inside the network namespace of that name, if there is one.
     pub(crate) fn new(program: PathBuf, kubeconfig: PathBuf, namespace: Option<&str>) -> Self {
@@ -105,15 +104,6 @@ impl Kubectl {
         let told = seconds(patience);
         let tool = self.tool(&["-n", namespace, "rollout", "status", what, "--timeout", &told]);
         tool.patience(patience + GRACE).must()
-    }
-
-    /// What a container has logged; since an instant in RFC 3339 (UTC), if one is given.
-    pub(crate) fn logs(&self, namespace: &str, pod: &str, container: &str, since: Option<&str>) -> Result<String> {
-        let mut tool = self.tool(&["-n", namespace, "logs", pod, "-c", container]);
-        if let Some(since) = since {
-            tool = tool.args(["--since-time", since]);
-        }
-        tool.must()
     }
 
     /// Runs a program in a container and returns what it printed.

@@ -76,7 +76,6 @@ fn set_up(args: &Args, folder: &Path) -> Result<Stage> {
             .deploy
             .canonicalize()
             .with_context(|| format!("the manifests in {}", args.deploy.display()))?,
-        folder: folder.into(),
         own,
     })
 }

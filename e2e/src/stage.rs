@@ -14,11 +14,9 @@ pub(crate) struct Stage {
     pub(crate) kubectl: Kubectl,
     pub(crate) helm: PathBuf,
     pub(crate) deploy: PathBuf,
-    pub(crate) folder: PathBuf,
     pub(crate) own: Option<Cluster>,
 }
 
-#[allow(dead_code, reason = "for the cases")]
 impl Stage {
     /// kubectl, as the cluster's administrator.
     pub(crate) fn kubectl(&self) -> &Kubectl {
@@ -33,11 +31,6 @@ impl Stage {
     /// The folder `deploy/` with the manifests.
     pub(crate) fn deploy(&self) -> &Path {
         &self.deploy
-    }
-
-    /// Where a run may leave files; logs of an own cluster are in `log/`.
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// Our own cluster, if it is one: some faults only befall that.

@@ -10,6 +10,10 @@ use super::name::RunId;
 /// Where Linux distributions mount the hierarchies.
 const ROOT: &str = "/sys/fs/cgroup";
 
+/// Ten times the default share of the processors, in version 1 and in version 2.
+const SHARES: &str = "10240";
+const WEIGHT: &str = "1000";
+
 /// The run's cgroups. Dropping it removes them; by then nothing may run in them.
 #[derive(Debug)]
 pub(super) struct Cgroups {
@@ -30,6 +34,8 @@ enum Kind {
     Unified,
     /// One of version 1 with the controller `cpuset`, which starts without processors.
     Cpuset,
+    /// One of version 1 with the controller `cpu`.
+    Cpu,
     Other,
 }
 
@@ -45,6 +51,7 @@ impl Cgroups {
         for hierarchy in &cgroups.hierarchies {
             let own = hierarchy.root.join(run.cgroup());
             hierarchy.make(&hierarchy.root, &own)?;
+            hierarchy.prefer(&own)?;
             for node in &nodes {
                 hierarchy.make(&own, &own.join(node))?;
             }
@@ -86,6 +93,21 @@ impl Hierarchy {
         }
         Ok(())
     }
+
+    /// The pods' latencies are what is measured: they come before whatever else keeps the machine busy.
+    fn prefer(&self, cgroup: &Path) -> Result<()> {
+        let (file, value) = match self.kind {
+            Kind::Cpu => ("cpu.shares", SHARES),
+            Kind::Unified => ("cpu.weight", WEIGHT),
+            Kind::Cpuset | Kind::Other => return Ok(()),
+        };
+        let file = cgroup.join(file);
+        if !file.exists() {
+            // Of two hierarchies the controller is in the other.
+            return Ok(());
+        }
+        fs::write(&file, value).with_context(|| format!("writing {}", file.display()))
+    }
 }
 
 /// Removes a cgroup with all below it.
@@ -118,9 +140,11 @@ fn hierarchies(mounts: &str) -> Vec<Hierarchy> {
     let hierarchy = |line: &str| {
         let mut fields = line.split_whitespace().skip(1);
         let (root, filesystem, options) = (fields.next()?, fields.next()?, fields.next()?);
+        let has = |controller| options.split(',').any(|option| option == controller);
         let kind = match filesystem {
             "cgroup2" => Kind::Unified,
-            "cgroup" if options.split(',').any(|option| option == "cpuset") => Kind::Cpuset,
+            "cgroup" if has("cpuset") => Kind::Cpuset,
+            "cgroup" if has("cpu") => Kind::Cpu,
             "cgroup" => Kind::Other,
             _ => return None,
         };
@@ -140,6 +164,7 @@ mod tests {
     fn hierarchies_of_both_versions_are_found_where_distributions_mount_them() {
         let mounts = "tmpfs /sys/fs/cgroup tmpfs rw 0 0\n\
                       cgroup /sys/fs/cgroup/cpuset cgroup rw,relatime,cpuset 0 0\n\
+                      cgroup /sys/fs/cgroup/cpu cgroup rw,relatime,cpu,cpuacct 0 0\n\
                       cgroup /sys/fs/cgroup/systemd cgroup rw,name=systemd 0 0\n\
                       cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n\
                       cgroup2 /somewhere/else cgroup2 rw 0 0\n";
@@ -151,6 +176,7 @@ mod tests {
             kinds,
             [
                 ("/sys/fs/cgroup/cpuset".into(), Kind::Cpuset),
+                ("/sys/fs/cgroup/cpu".into(), Kind::Cpu),
                 ("/sys/fs/cgroup/systemd".into(), Kind::Other),
                 ("/sys/fs/cgroup/unified".into(), Kind::Unified),
             ]

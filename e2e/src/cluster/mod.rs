@@ -138,7 +138,6 @@ impl Cluster {
     }
 }
 
-#[allow(dead_code, reason = "for the cases")]
 impl Cluster {
     /// Takes a node's network away, as a pulled cable would, or gives it back. Returns once it is so.
     pub(crate) fn set_link(&self, node: &str, up: bool) -> Result<()> {
