@@ -20,6 +20,9 @@ const UNPACKED: &str = "/usr/local/go/bin/go";
 const FLAGS: [&str; 2] = ["-trimpath", "-buildvcs=false"];
 const LINKER: &str = "-s -w";
 
+/// Where Go works, in the folder for what it does on the way.
+const TEMPORARY: &str = "tmp";
+
 /// A Go that is new enough, and folders for what it fetches and compiles on the way.
 #[derive(Debug)]
 pub(super) struct Go {
@@ -62,6 +65,8 @@ impl Go {
             program.display(),
             next_step()
         );
+        // What a build that was cut off has left of its work.
+        remove(&folder.join(TEMPORARY))?;
         Ok(Self { program, folder })
     }
 
@@ -111,8 +116,8 @@ impl Go {
     /// `go` in this folder. Only where modules come from, and which Go builds them, are the user's choice.
     fn command(&self, folder: &Path) -> Command {
         let mut command = Command::new(&self.program);
-        let temporary = self.folder.join("tmp");
-        // Go asks for it to be there; a failure shows when Go says that it is not.
+        let temporary = self.folder.join(TEMPORARY);
+        // Go wants it to be there, and says so where it is not.
         let _ = std::fs::create_dir_all(&temporary);
         command
             .current_dir(folder)

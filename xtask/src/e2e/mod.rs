@@ -57,19 +57,11 @@ pub(crate) fn e2e(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// Whether what nobody but the user can provide is here: a new enough Go, or everything built already.
-#[expect(
-    dead_code,
-    reason = "for the last stage of `cargo xtask test`, which comes with the cases"
-)]
 pub(crate) fn can_build() -> Result<()> {
     provide::can_provide(&target_directory()?)
 }
 
 /// Builds what is missing, and gives back the command that runs every case in a cluster of its own.
-#[expect(
-    dead_code,
-    reason = "for the last stage of `cargo xtask test`, which comes with the cases"
-)]
 pub(crate) fn prepare() -> Result<Command> {
     command(&Arguments::default())
 }

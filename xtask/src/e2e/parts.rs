@@ -1,7 +1,7 @@
 //! What has been built or fetched already: each part has a file that keeps the recipe it was made by, and is made again when the
 //! recipe is another. A part is made aside and moved into its place when it is whole.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -43,6 +43,18 @@ impl Folder {
 
     pub(super) fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// Keeps others out who make parts here, until what is given back is dropped.
+    pub(super) fn lock(&self) -> Result<File> {
+        let path = self.0.join("lock");
+        let lock = fs::create_dir_all(&self.0).and_then(|()| File::create(&path));
+        let lock = lock.with_context(|| format!("cannot create {}", path.display()))?;
+        if lock.try_lock().is_err() {
+            eprintln!("   waiting for another run that builds parts of the cluster");
+            lock.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+        }
+        Ok(lock)
     }
 
     /// Whether the part is there, whole, and made by this recipe.
@@ -150,6 +162,16 @@ mod tests {
         folder.provide(&part("v1"), never).unwrap();
         assert_eq!(fs::read_to_string(folder.path().join("bin/kubelet")).unwrap(), "one");
         assert!(!folder.path().join("unfinished/kubelet").exists());
+    }
+
+    #[test]
+    fn one_run_at_a_time_makes_parts() {
+        let (_root, folder) = folder();
+        let lock = folder.lock().unwrap();
+        let other = File::open(folder.path().join("lock")).unwrap();
+        assert!(other.try_lock().is_err());
+        drop(lock);
+        folder.lock().unwrap();
     }
 
     #[test]

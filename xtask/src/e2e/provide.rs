@@ -19,6 +19,7 @@ type Built = (Part, Builder);
 /// The folder with all parts of a cluster.
 pub(super) fn cluster(target: &Path) -> Result<PathBuf> {
     let folder = folder(target);
+    let _lock = folder.lock()?;
     folder.provide(&debian::part(), debian::fetch)?;
     programs(&folder, target, of_a_cluster())?;
     Ok(folder.path().into())
@@ -27,6 +28,7 @@ pub(super) fn cluster(target: &Path) -> Result<PathBuf> {
 /// The folder with what drives a cluster: built, unless it is on the `PATH` or was built before.
 pub(super) fn clients(target: &Path) -> Result<PathBuf> {
     let folder = folder(target);
+    let _lock = folder.lock()?;
     let mut missing = Vec::new();
     for (part, build) in of_any_cluster() {
         match find_program(part.name) {
@@ -34,7 +36,7 @@ pub(super) fn clients(target: &Path) -> Result<PathBuf> {
             _ => missing.push((part, build)),
         }
     }
-    programs(&folder, target, missing)?;
+    programs(&folder, target, [missing])?;
     Ok(folder.path().into())
 }
 
@@ -44,44 +46,54 @@ pub(super) fn clients(target: &Path) -> Result<PathBuf> {
 /// Neither: says what to install.
 pub(super) fn can_provide(target: &Path) -> Result<()> {
     let folder = folder(target);
-    if of_a_cluster().iter().all(|(part, _)| folder.has(part)) {
+    if of_a_cluster().iter().flatten().all(|(part, _)| folder.has(part)) {
         return Ok(());
     }
     Go::find(go_folder(target)).map(drop)
 }
 
-fn of_a_cluster() -> Vec<Built> {
-    let mut all: Vec<Built> = vec![(kubernetes::part(), kubernetes::build)];
-    all.extend(of_any_cluster());
-    all.push((COREDNS.part(), |go, aside| COREDNS.build(go, aside)));
-    all.push((PAUSE.part(), |go, aside| PAUSE.build(go, aside)));
-    all
+/// All programs, in groups that have much in common.
+fn of_a_cluster() -> [Vec<Built>; 2] {
+    let [kubectl, helm] = of_any_cluster();
+    [
+        vec![(kubernetes::part(), kubernetes::build), kubectl],
+        vec![
+            helm,
+            (COREDNS.part(), |go, aside| COREDNS.build(go, aside)),
+            (PAUSE.part(), |go, aside| PAUSE.build(go, aside)),
+        ],
+    ]
 }
 
-fn of_any_cluster() -> Vec<Built> {
-    vec![
+/// `kubectl` and Helm.
+fn of_any_cluster() -> [Built; 2] {
+    [
         (kubernetes::kubectl(), kubernetes::build_kubectl),
         (HELM.part(), |go, aside| HELM.build(go, aside)),
     ]
 }
 
-/// Builds those that are missing. What Go fetches and compiles for that, gigabytes, goes when all are there: nothing needs it again
-/// before a version changes.
-fn programs(folder: &Folder, target: &Path, built: Vec<Built>) -> Result<()> {
-    let missing: Vec<_> = built.into_iter().filter(|(part, _)| !folder.has(part)).collect();
-    if missing.is_empty() {
+/// Builds those that are missing. What Go fetches and compiles for a group, gigabytes, goes when the group is there: nothing needs it
+/// again before a version changes, and the next group little of it.
+fn programs(folder: &Folder, target: &Path, groups: impl IntoIterator<Item = Vec<Built>>) -> Result<()> {
+    let missing = |group: Vec<Built>| group.into_iter().filter(|(part, _)| !folder.has(part)).collect();
+    let groups: Vec<Vec<Built>> = groups.into_iter().map(missing).collect();
+    let names: Vec<_> = groups.iter().flatten().map(|(part, _)| part.name).collect();
+    if names.is_empty() {
         return Ok(());
     }
-    let names: Vec<_> = missing.iter().map(|(part, _)| part.name).collect();
     eprintln!(
         "   to be built with Go, once: {} (all of them together take about ten minutes on two cores)",
         names.join(", ")
     );
     let go = Go::find(go_folder(target))?;
-    for (part, build) in &missing {
-        folder.provide(part, |aside| build(&go, aside))?;
+    for group in groups {
+        for (part, build) in &group {
+            folder.provide(part, |aside| build(&go, aside))?;
+        }
+        go.clean()?;
     }
-    go.clean()
+    Ok(())
 }
 
 /// Has the user's own program found where the parts are.
@@ -109,7 +121,7 @@ mod tests {
 
     #[test]
     fn no_two_parts_have_a_name_or_a_file_in_common() {
-        let mut parts: Vec<_> = of_a_cluster().into_iter().map(|(part, _)| part).collect();
+        let mut parts: Vec<_> = of_a_cluster().into_iter().flatten().map(|(part, _)| part).collect();
         parts.push(debian::part());
         let names: HashSet<_> = parts.iter().map(|part| part.name).collect();
         let files: HashSet<_> = parts.iter().flat_map(|part| &part.makes).collect();
