@@ -66,6 +66,12 @@ pub(crate) fn prepare() -> Result<Command> {
     command(&Arguments::default())
 }
 
+/// `kubectl` and `helm`: those of the `PATH`, or built.
+pub(crate) fn clients() -> Result<[PathBuf; 2]> {
+    let parts = provide::clients(&target_directory()?)?;
+    Ok(["kubectl", "helm"].map(|name| parts.join(parts::BINARIES).join(name)))
+}
+
 fn command(arguments: &Arguments) -> Result<Command> {
     let target = target_directory()?;
     let program = target.join("release/obit-e2e");
@@ -74,7 +80,7 @@ fn command(arguments: &Arguments) -> Result<Command> {
         Some(_) => Command::new(&program),
         None => host::as_root(&program)?,
     };
-    let parts = match arguments.kubeconfig {
+    let folder = match arguments.kubeconfig {
         Some(_) => provide::clients(&target)?,
         None => {
             host::install_lab_tools()?;
@@ -84,10 +90,10 @@ fn command(arguments: &Arguments) -> Result<Command> {
     // Nobody loads images into somebody's own cluster but that somebody.
     let images = match arguments.kubeconfig {
         Some(_) => Vec::new(),
-        None => images::provide(&parts)?,
+        None => images::provide(&folder)?,
     };
     must(&mut cargo(["build", "--release", "-p", "obit-e2e"]))?;
-    command.args(words(arguments, &parts, &target, &images));
+    command.args(words(arguments, &folder, &target, &images));
     Ok(command)
 }
 

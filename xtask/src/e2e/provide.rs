@@ -82,10 +82,11 @@ fn programs(folder: &Folder, target: &Path, groups: impl IntoIterator<Item = Vec
     if names.is_empty() {
         return Ok(());
     }
-    eprintln!(
-        "   to be built with Go, once: {} (all of them together take about ten minutes on two cores)",
-        names.join(", ")
-    );
+    let hint = match names.contains(&kubernetes::part().name) {
+        true => " (Kubernetes takes about eight minutes on two cores)",
+        false => "",
+    };
+    eprintln!("   to be built with Go, once: {}{hint}", names.join(", "));
     let go = Go::find(go_folder(target))?;
     for group in groups {
         for (part, build) in &group {
