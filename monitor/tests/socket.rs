@@ -321,6 +321,25 @@ async fn a_second_monitor_takes_the_place_and_the_first_leaves_it_alone() {
 }
 
 #[tokio::test]
+async fn a_second_monitor_that_ends_first_gives_the_place_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("obit.sock");
+    let first = Monitor::start(&path);
+    let mut setup = Setup::default();
+    setup.settings.epoch = EPOCH + 1;
+    let second = Monitor::start_with(&path, setup);
+    second.stop().await;
+    let (_, welcome) = Client::welcomed(&path).await;
+    assert_eq!(welcome.epoch, EPOCH, "the first is found again");
+    first.stop().await;
+    assert_eq!(
+        std::fs::read_dir(dir.path()).unwrap().count(),
+        0,
+        "something stays behind"
+    );
+}
+
+#[tokio::test]
 async fn a_dead_monitors_file_is_replaced_and_anything_else_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("obit.sock");

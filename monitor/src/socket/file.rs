@@ -1,5 +1,5 @@
 //! The socket's file: there from the moment somebody listens behind it, replaced in one step, and removed at the end
-//! unless it has become another monitor's.
+//! unless it has become another monitor's; a monitor that was there before and goes on gets its place back.
 
 use std::fs;
 use std::io;
@@ -7,6 +7,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
+
+use super::former;
 
 /// The socket could not be put in its place.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +34,7 @@ pub enum BindError {
     NotASocket(PathBuf),
 }
 
-/// The file of a socket of ours. Dropping it removes the file, if it is still ours.
+/// The file of a socket of ours. Dropping it removes the file, if it is still ours, or gives its place back to the monitor before.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
@@ -51,10 +53,18 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         // Between this look and the removal another monitor may take the place: it would have to start within
         // microseconds, and its clients would find no socket until it is started again.
-        if identity(&self.path).is_ok_and(|found| found == self.identity)
-            && let Err(error) = fs::remove_file(&self.path)
-        {
-            tracing::warn!(path = %self.path.display(), %error, "the socket's file stays behind");
+        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+            if former::give_back(&self.path) {
+                tracing::info!(path = %self.path.display(), "the monitor before this one has its place back");
+            } else if let Err(error) = fs::remove_file(&self.path) {
+                tracing::warn!(path = %self.path.display(), %error, "the socket's file stays behind");
+            }
+            return;
+        }
+        let former = former::name(&self.path);
+        if identity(&former).is_ok_and(|found| found == self.identity) {
+            // The one that took the place has nobody to give it back to.
+            let _ = fs::remove_file(former);
         }
     }
 }
@@ -99,6 +109,7 @@ fn listen(path: &Path, token: u64) -> io::Result<(UnixListener, SocketFile)> {
 fn place(temporary: &Path, path: &Path) -> io::Result<SocketFile> {
     fs::set_permissions(temporary, fs::Permissions::from_mode(0o666))?;
     let identity = identity(temporary)?;
+    former::keep(path);
     fs::rename(temporary, path)?;
     Ok(SocketFile {
         path: path.to_owned(),

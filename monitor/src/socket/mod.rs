@@ -1,6 +1,7 @@
 //! The socket: where subscribers come in and notices go out, the end of the path in this process.
 
 mod file;
+mod former;
 mod identity;
 mod server;
 mod services;
