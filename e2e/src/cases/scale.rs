@@ -40,21 +40,15 @@ pub(super) fn scale(stage: &Stage) -> Result<String> {
             .iter()
             .map(|(pod, ready)| Some(saw::first_call(&lines, pod)?.saturating_sub(*ready)))
             .collect();
-        let said = late
-            .iter()
-            .map(|late| late.map_or_else(|| "not yet".to_owned(), |late| format!("{late} ms")));
-        let said: Vec<_> = said.collect();
-        eprintln!("  {:8}  Ready to first call: {}", caller.name(), said.join(", "));
-        first.push(format!("{}: first call {}", caller.name(), said.join(", ")));
-        if caller == Caller::Obit {
-            let slow = late.iter().any(|late| late.is_none_or(|late| late > FIRST_CALL_MS));
-            ensure!(
-                !slow,
-                "a new pod was called first {} after it was ready, and {FIRST_CALL_MS} ms are allowed",
-                said.join(", ")
-            );
-        }
+        eprintln!("  {:8}  Ready to first call: {}", caller.name(), said(&late));
+        first.push(late);
     }
+    let obit = &first[Caller::Obit as usize];
+    ensure!(
+        obit.iter().all(|late| late.is_some_and(|late| late <= FIRST_CALL_MS)),
+        "a new pod was called first {} after it was ready, and {FIRST_CALL_MS} ms are allowed",
+        said(obit)
+    );
     up.promise(&[Caller::Obit], SLOWEST_MS)
         .context("while there were more")?;
     let at = now_ms();
@@ -63,7 +57,18 @@ pub(super) fn scale(stage: &Stage) -> Result<String> {
     let down = down
         .promise(&[Caller::Obit], SLOWEST_MS)
         .context("while there were fewer again")?;
-    Ok(format!("{} | down: {down}", first.join(" | ")))
+    let first = Caller::ALL.iter().zip(&first);
+    let first: Vec<_> = first
+        .map(|(caller, late)| format!("{}: {}", caller.name(), said(late)))
+        .collect();
+    Ok(format!("Ready to first call: {} | down: {down}", first.join(" | ")))
+}
+
+fn said(late: &[Option<u64>]) -> String {
+    let each = late
+        .iter()
+        .map(|late| late.map_or_else(|| "not yet".to_owned(), |late| format!("{late} ms")));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 /// When servers became ready, as a watch tells it.
@@ -127,5 +132,10 @@ mod tests {
         assert_eq!(became_ready("greeter-a True"), Some("greeter-a"));
         assert_eq!(became_ready("greeter-a False"), None);
         assert_eq!(became_ready("greeter-a "), None);
+    }
+
+    #[test]
+    fn who_was_not_called_yet_is_said_to_be_so() {
+        assert_eq!(said(&[Some(25), None]), "25 ms, not yet");
     }
 }
