@@ -44,14 +44,15 @@ impl Fabric {
             .with_context(|| format!("the link of {node}, to be set {state}"))
     }
 
-    /// Takes CoreDNS's way to the control plane away, or gives it back: what it sends there vanishes.
+    /// Takes the way between CoreDNS and the control plane away, or gives it back: what either sends the other vanishes. Both
+    /// directions, or CoreDNS would still hear what it can no longer acknowledge. Nodes and pods reach CoreDNS as before.
     pub(super) fn set_dns_watch(&self, up: bool) -> Result<()> {
         let verb = if up { "delete" } else { "add" };
-        batch(
-            &self.namespace("dns"),
-            &format!("route {verb} blackhole {CONTROL}/32\n"),
-        )
-        .with_context(|| format!("CoreDNS's way to the API: {verb} a black hole"))
+        for (role, address) in [("dns", CONTROL), ("fabric", DNS)] {
+            batch(&self.namespace(role), &format!("route {verb} blackhole {address}/32\n"))
+                .with_context(|| format!("the way between CoreDNS and the API: {verb} a black hole in {role}"))?;
+        }
+        Ok(())
     }
 
     fn roles(&self) -> Vec<String> {
