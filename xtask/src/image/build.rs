@@ -1,39 +1,67 @@
 //! Builds the programs that go into images: static, so that they need nothing else there.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 
-use crate::command::{cargo, must, target_directory};
+use super::program::Program;
+use crate::command::{cargo, must, workspace_root};
 
-/// A program of this workspace that has an image of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Program {
-    /// The package it is built from.
-    pub(crate) package: &'static str,
-    /// Its name.
-    pub(crate) binary: &'static str,
-    /// Its image's name, without the tag.
-    pub(crate) image: &'static str,
-    /// What the image's title and description say.
-    pub(crate) title: &'static str,
-    pub(crate) description: &'static str,
-    /// What it is told to do when nobody says otherwise.
-    pub(crate) command: &'static [&'static str],
-}
-
-/// Builds them with these eBPF programs, all at once, and says where they are.
-pub(super) fn build(programs: &[Program], ebpf: &Path) -> Result<Vec<PathBuf>> {
-    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let mut command = cargo(["build", "--release", "--target", &target]);
-    for program in programs {
-        command.args(["-p", program.package, "--bin", program.binary]);
-    }
+/// Builds these programs at once, so that what both need is compiled once, and says where they are. What is built goes below this target
+/// folder, `ebpf` is the object that the monitor embeds.
+pub(super) fn build(programs: &[Program], ebpf: &Path, target: &Path) -> Result<Vec<PathBuf>> {
+    let triple = triple();
+    let mut command = cargo(["build", "--release", "--locked", "--target", &triple, "--target-dir"]);
+    command.arg(target);
+    command.args(
+        programs
+            .iter()
+            .flat_map(|program| ["-p", program.package, "--bin", program.binary]),
+    );
     command
+        // Not added to the user's own flags, but in their place: an image does not depend on them. With a target named they are not
+        // for build scripts and procedural macros, which cannot be static.
         .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static")
-        // The build looks for them beside itself, and a named target has a folder of its own.
+        // The build looks for it beside itself, and a named target has a folder of its own.
         .env("OBIT_EBPF_OBJECT", ebpf);
     must(&mut command)?;
-    let folder = target_directory()?.join(target).join("release");
+    let folder = target.join(triple).join("release");
     Ok(programs.iter().map(|program| folder.join(program.binary)).collect())
+}
+
+/// The target: this machine's processor, and glibc, which every toolchain has. Named although it is what rustc would choose: see `build`.
+pub(super) fn triple() -> String {
+    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
+}
+
+/// What rustc prints when it is asked this.
+fn rustc(arguments: &[&str]) -> Result<String> {
+    let program = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(workspace_root())
+        .output();
+    let output = output.context("cannot start rustc")?;
+    ensure!(
+        output.status.success(),
+        "`rustc {}` failed ({})",
+        arguments.join(" "),
+        output.status
+    );
+    String::from_utf8(output.stdout).context("what rustc printed")
+}
+
+/// The version of rustc.
+pub(super) fn release() -> Result<String> {
+    version("release: ")
+}
+
+/// What follows this in what rustc tells of its version.
+fn version(key: &str) -> Result<String> {
+    let text = rustc(&["-vV"])?;
+    let value = text.lines().find_map(|line| line.strip_prefix(key));
+    Ok(value
+        .with_context(|| format!("`rustc -vV` has no line `{key}`"))?
+        .to_owned())
 }

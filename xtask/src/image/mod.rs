@@ -1,62 +1,60 @@
 //! `image`: obit's programs as images for containers.
 //!
-//! [`build`] makes a static program, [`pack`] puts it into an image without anything else.
+//! [`build`] makes a static program, [`pack`] puts it into an image without anything else, [`sbom`] says what it consists of. [`engine`]
+//! is the other way, in a container.
 
 mod archive;
 mod blob;
 mod build;
+mod engine;
 mod name;
 mod pack;
 mod program;
+mod report;
+mod sbom;
+mod static_elf;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
 
-pub(crate) use self::build::Program;
 pub(crate) use self::name::Name;
 pub(crate) use self::pack::{Image, Packed, pack};
+pub(crate) use self::program::{EXAMPLE, MONITOR, Program};
 use crate::command::target_directory;
 use crate::ebpf;
-
-/// The monitor, as a DaemonSet runs it.
-pub(crate) const MONITOR: Program = Program {
-    package: "obit-monitor",
-    binary: "obit",
-    image: "obit",
-    title: "obit",
-    description: "Tells the applications of a Kubernetes node which of their peers are dead",
-    command: &["monitor"],
-};
-
-/// Who a program in an image runs as when nobody says otherwise: "nonroot" of the images without a distribution.
-const USER: &str = "65532:65532";
 
 /// What to make.
 #[derive(Args)]
 pub(crate) struct Arguments {
+    /// The example application's image, too
+    #[arg(long)]
+    example: bool,
     /// The folder the images go to [default: target/images]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Builds in a container, with `deploy/Containerfile`, into this engine's own store
+    #[arg(long, value_name = "ENGINE", conflicts_with = "out")]
+    engine: Option<engine::Engine>,
 }
 
 /// Makes the images that were asked for.
 pub(crate) fn image(arguments: &Arguments) -> Result<()> {
+    let programs: &[_] = if arguments.example {
+        &[MONITOR, EXAMPLE]
+    } else {
+        &[MONITOR]
+    };
+    if let Some(engine) = arguments.engine {
+        return engine::build(engine, programs);
+    }
     let out = match &arguments.out {
         Some(out) => out.clone(),
         None => folder()?,
     };
-    for packed in images(&[MONITOR], &out)? {
-        println!(
-            "{} {} bytes {} {}",
-            packed.name.full(),
-            packed.bytes,
-            packed.digest,
-            packed.path.display()
-        );
-    }
+    let packed = images(programs, &out)?;
+    print!("{}", report::report(&packed));
     Ok(())
 }
 
@@ -65,37 +63,31 @@ pub(crate) fn folder() -> Result<PathBuf> {
     Ok(target_directory()?.join("images"))
 }
 
-/// Builds these programs and packs each into `<out>/<image>-<version>.tar`.
+/// Builds these programs and packs each into `<out>/<image>-<version>.tar`, with what it consists of
+/// beside it (`….cdx.json`).
 ///
 /// # Errors
 /// When something does not build, or cannot be packed: names it.
 pub(crate) fn images(programs: &[Program], out: &Path) -> Result<Vec<Packed>> {
     let ebpf = ebpf::build().context("the eBPF programs")?;
-    let built = build::build(programs, &ebpf.path)?;
+    let built = build::build(programs, &ebpf.path, &target_directory()?)?;
     let packed = programs.iter().zip(built).map(|(program, path)| {
-        let image = describe(program, path);
-        pack(&image, &out.join(format!("{}-{}.tar", program.image, image.name.tag)))
+        let image = program.image(path);
+        let stem = out.join(format!("{}-{}", program.image, image.name.tag));
+        let packed = pack(&image, &with_extension(&stem, "tar"))?;
+        sbom::write(program, &image.program, &with_extension(&stem, "cdx.json"))
+            .with_context(|| format!("what {} consists of", image.name))?;
+        Ok(packed)
     });
     packed.collect()
 }
 
-/// The image of a program of this workspace that was built there.
-fn describe(program: &Program, built: PathBuf) -> Image {
-    let label = |key: &str, value: &str| (format!("org.opencontainers.image.{key}"), value.to_owned());
-    Image {
-        // All packages of the workspace have one version.
-        name: Name::new(program.image, env!("CARGO_PKG_VERSION")),
-        program: built,
-        command: program.command.iter().map(|&word| word.to_owned()).collect(),
-        user: USER.to_owned(),
-        labels: BTreeMap::from([
-            label("title", program.title),
-            label("description", program.description),
-            label("version", env!("CARGO_PKG_VERSION")),
-            label("licenses", env!("CARGO_PKG_LICENSE")),
-            label("source", env!("CARGO_PKG_REPOSITORY")),
-        ]),
-    }
+/// Adds it after whatever dots the version has.
+fn with_extension(stem: &Path, extension: &str) -> PathBuf {
+    let mut path = stem.as_os_str().to_owned();
+    path.push(".");
+    path.push(extension);
+    path.into()
 }
 
 #[cfg(test)]

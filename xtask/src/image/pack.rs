@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::blob::{Blob, sha256};
 use super::name::Name;
-use super::{archive, program};
+use super::{archive, static_elf};
 
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
@@ -100,7 +100,7 @@ struct Layout {
 }
 
 fn layout(image: &Image, program_name: &str, program: &[u8]) -> Result<Layout> {
-    let architecture = program::architecture(program)?;
+    let architecture = static_elf::architecture(program)?;
     let plain = archive::tar(&[(program_name, 0o755, program)])?;
     let config = Blob::document(
         CONFIG,

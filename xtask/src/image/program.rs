@@ -1,80 +1,69 @@
-//! A program that is to be all there is in an image: it must need nothing else.
+//! The programs of this workspace that have images.
 
-use anyhow::{Context, Result, bail, ensure};
-use object::read::elf::{Dyn, ElfFile64, FileHeader, ProgramHeader};
-use object::{Architecture, Object, elf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-/// The processor an ELF program is for, as images name it (the names are Go's).
-///
-/// # Errors
-/// When the bytes are no such program, or when it needs a loader or libraries: an image of one file has neither.
-pub(super) fn architecture(program: &[u8]) -> Result<&'static str> {
-    let file = ElfFile64::<object::Endianness>::parse(program).context("it is no ELF program of 64 bits")?;
-    let (endian, header) = (file.endian(), file.elf_header());
-    let kind = header.e_type(endian);
-    ensure!(
-        kind == elf::ET_EXEC || kind == elf::ET_DYN,
-        "it is an ELF file, but no program"
-    );
-    for segment in file.elf_program_headers() {
-        ensure!(
-            segment.p_type(endian) != elf::PT_INTERP,
-            "it is not static: it asks for a loader. Link it with `-C target-feature=+crt-static`"
-        );
-        for entry in segment.dynamic(endian, program)?.unwrap_or_default() {
-            ensure!(
-                entry.d_tag(endian) != elf::DT_NEEDED,
-                "it is not static: it needs shared libraries. Link it with `-C target-feature=+crt-static`"
-            );
-        }
-    }
-    match file.architecture() {
-        Architecture::X86_64 => Ok("amd64"),
-        Architecture::Aarch64 => Ok("arm64"),
-        other => bail!("images are for x86-64 and arm64, and it is for {other:?}"),
-    }
+use super::{Image, Name};
+
+/// Who a program runs as when nobody says otherwise: "nonroot" of the images without a distribution. The monitor's DaemonSet does say
+/// otherwise, because the capabilities that a pod adds are only for root; see `deploy/base/daemonset.yaml`.
+const USER: &str = "65532:65532";
+
+/// A program that has an image of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Program {
+    /// The package it is built from.
+    pub(crate) package: &'static str,
+    /// Its name.
+    pub(crate) binary: &'static str,
+    /// Its image's name, without the tag; also the image's title.
+    pub(crate) image: &'static str,
+    /// What the image says of itself.
+    pub(crate) description: &'static str,
+    /// What it is told to do when nobody says otherwise.
+    pub(crate) command: &'static [&'static str],
 }
 
+/// The monitor, as a DaemonSet runs it.
+pub(crate) const MONITOR: Program = Program {
+    package: "obit-monitor",
+    binary: "obit",
+    image: "obit",
+    description: "Tells the applications of a Kubernetes node which of their peers are dead",
+    command: &["monitor"],
+};
+
+/// The example application, as `deploy/example` runs it.
+pub(crate) const EXAMPLE: Program = Program {
+    package: "obit-example",
+    binary: "obit-example",
+    image: "obit-example",
+    description: "An application that uses obit: a gRPC service and its callers",
+    command: &["serve"],
+};
+
+/// All programs that have images.
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
+pub(super) const PROGRAMS: [Program; 2] = [MONITOR, EXAMPLE];
 
-    /// The smallest file that passes for a static program: an ELF header (`elf(5)`) with one segment of this type.
-    pub(crate) fn elf_with_segment(kind: u32, machine: u16) -> Vec<u8> {
-        let mut file = b"\x7fELF\x02\x01\x01".to_vec();
-        file.resize(16, 0);
-        let halves = |file: &mut Vec<u8>, values: &[u16]| values.iter().for_each(|it| file.extend(it.to_le_bytes()));
-        let words = |file: &mut Vec<u8>, values: &[u32]| values.iter().for_each(|it| file.extend(it.to_le_bytes()));
-        let longs = |file: &mut Vec<u8>, values: &[u64]| values.iter().for_each(|it| file.extend(it.to_le_bytes()));
-        halves(&mut file, &[elf::ET_EXEC, machine]);
-        words(&mut file, &[1]);
-        longs(&mut file, &[0, 64, 0]);
-        words(&mut file, &[0]);
-        halves(&mut file, &[64, 56, 1, 64, 0, 0]);
-        words(&mut file, &[kind, 4]);
-        longs(&mut file, &[0; 6]);
-        file
-    }
-
-    #[test]
-    fn a_static_program_tells_its_processor() {
-        let of = |machine| architecture(&elf_with_segment(elf::PT_LOAD, machine)).unwrap();
-        assert_eq!(of(elf::EM_X86_64), "amd64");
-        assert_eq!(of(elf::EM_AARCH64), "arm64");
-    }
-
-    #[test]
-    fn a_program_that_needs_a_loader_is_refused() {
-        let error = architecture(&elf_with_segment(elf::PT_INTERP, elf::EM_X86_64)).unwrap_err();
-        assert!(error.to_string().contains("asks for a loader"), "{error}");
-        // This test itself is linked as usual.
-        let me = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        assert!(architecture(&me).unwrap_err().to_string().contains("not static"));
-    }
-
-    #[test]
-    fn what_is_no_program_is_refused() {
-        assert!(architecture(b"#!/bin/sh\n").is_err());
-        assert!(architecture(&elf_with_segment(elf::PT_LOAD, elf::EM_RISCV)).is_err());
+impl Program {
+    /// The image of this program, built there.
+    pub(super) fn image(&self, built: PathBuf) -> Image {
+        let label = |key: &str, value: &str| (format!("org.opencontainers.image.{key}"), value.to_owned());
+        // All packages of the workspace have one version, licence and repository.
+        let version = env!("CARGO_PKG_VERSION");
+        Image {
+            name: Name::new(self.image, version),
+            program: built,
+            command: self.command.iter().map(|&word| word.to_owned()).collect(),
+            user: USER.to_owned(),
+            labels: BTreeMap::from([
+                label("title", self.image),
+                label("description", self.description),
+                label("version", version),
+                label("licenses", env!("CARGO_PKG_LICENSE")),
+                label("source", env!("CARGO_PKG_REPOSITORY")),
+            ]),
+        }
     }
 }

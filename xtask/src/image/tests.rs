@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::blob::sha256;
 use super::pack::pack_within;
-use super::program::tests::elf_with_segment;
-use super::{Image, MONITOR, Name, Packed, describe, pack};
+use super::static_elf::tests::elf_with_segment;
+use super::{Image, MONITOR, Name, Packed, pack};
 
 /// A folder with a program that passes for a static one.
 fn folder_with_program(name: &str) -> tempfile::TempDir {
@@ -21,7 +21,7 @@ fn folder_with_program(name: &str) -> tempfile::TempDir {
 }
 
 fn packed_monitor(folder: &Path) -> Packed {
-    let image = describe(&MONITOR, folder.join("obit"));
+    let image = MONITOR.image(folder.join("obit"));
     pack(&image, &folder.join("images/obit.tar")).unwrap()
 }
 
@@ -172,7 +172,7 @@ fn containerd_and_docker_find_the_names_they_look_for() {
 #[test]
 fn an_image_too_large_says_how_large_it_is_and_is_not_written() {
     let folder = folder_with_program("obit");
-    let image = describe(&MONITOR, folder.path().join("obit"));
+    let image = MONITOR.image(folder.path().join("obit"));
     let out = folder.path().join("it.tar");
     let error = pack_within(8_191, &image, &out).unwrap_err().to_string();
     let expected = "the image obit:0.1.0 has 8192 bytes, and may have 8191: the program in it has 120";
