@@ -28,6 +28,9 @@ pub(super) const SLOWEST_MS: f64 = 1_000.0;
 /// How long a rollout of the application may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// How much more of a log is asked for than is looked for, seconds.
+const LOG_MARGIN: u64 = 60;
+
 /// Now, as callers write it: milliseconds since 1970.
 pub(super) fn now_ms() -> u64 {
     clock::realtime_ns() / 1_000_000
@@ -95,9 +98,9 @@ impl<'a> App<'a> {
         self.kubectl().rollout_status(NAMESPACE, &what, PATIENCE).map(drop)
     }
 
-    /// Everything a caller printed since an instant; a little more, since logs are asked for by the second.
+    /// Everything a caller printed since an instant, and more: kubectl counts back from when it asks, which may be late.
     pub(super) fn lines(&self, caller: Caller, since_ms: u64) -> Result<Vec<Line>> {
-        let ago = now_ms().saturating_sub(since_ms) / 1_000 + 2;
+        let ago = now_ms().saturating_sub(since_ms) / 1_000 + LOG_MARGIN;
         let (what, since) = (
             format!("deployment/caller-{}", caller.name()),
             format!("--since={ago}s"),
