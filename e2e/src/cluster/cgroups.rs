@@ -1,4 +1,6 @@
-//! A cgroup of the run's own in every hierarchy, and in it one for each node, below which its kubelet keeps the pods'.
+//! A cgroup of the run's own in every hierarchy, and in it one for each node, below which its kubelet keeps the pods'. Where processors are
+//! shared out, this process enters one beside them, and with it all that it starts: the whole cluster comes before whatever else
+//! keeps the machine busy, and within it neither the pods nor what runs them starve.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,11 +16,16 @@ const ROOT: &str = "/sys/fs/cgroup";
 const SHARES: &str = "10240";
 const WEIGHT: &str = "1000";
 
-/// The run's cgroups. Dropping it removes them; by then nothing may run in them.
+/// The cgroup of this process and of all that it starts, beside the nodes'.
+const CONTROL: &str = "control";
+
+/// The run's cgroups. Dropping it removes them; by then nothing but this process may run in them.
 #[derive(Debug)]
 pub(super) struct Cgroups {
     run: RunId,
     hierarchies: Vec<Hierarchy>,
+    /// Where this process was before.
+    left: Vec<PathBuf>,
 }
 
 /// A mounted hierarchy.
@@ -43,17 +50,24 @@ impl Cgroups {
     /// Makes the cgroups of these nodes.
     pub(super) fn new(run: RunId, nodes: impl Iterator<Item = String>) -> Result<Self> {
         let mounts = fs::read_to_string("/proc/self/mounts").context("/proc/self/mounts")?;
-        let cgroups = Self {
+        let was_in = fs::read_to_string("/proc/self/cgroup").context("/proc/self/cgroup")?;
+        let mut cgroups = Self {
             run,
             hierarchies: hierarchies(&mounts),
+            left: Vec::new(),
         };
         let nodes: Vec<_> = nodes.collect();
         for hierarchy in &cgroups.hierarchies {
             let own = hierarchy.root.join(run.cgroup());
             hierarchy.make(&hierarchy.root, &own)?;
-            hierarchy.prefer(&own)?;
             for node in &nodes {
                 hierarchy.make(&own, &own.join(node))?;
+            }
+            if hierarchy.prefer(&own)? {
+                let control = own.join(CONTROL);
+                hierarchy.make(&own, &control)?;
+                enter(&control)?;
+                cgroups.left.extend(hierarchy.find(&was_in));
             }
         }
         Ok(cgroups)
@@ -67,6 +81,10 @@ impl Cgroups {
 
 impl Drop for Cgroups {
     fn drop(&mut self) {
+        for left in &self.left {
+            // It stays where it cannot get out of, and the cgroup is swept by the next run.
+            let _ = enter(left);
+        }
         for hierarchy in &self.hierarchies {
             // What cannot be removed is swept by the next run.
             let _ = remove(&hierarchy.root.join(self.run.cgroup()));
@@ -94,20 +112,42 @@ impl Hierarchy {
         Ok(())
     }
 
-    /// The pods' latencies are what is measured: they come before whatever else keeps the machine busy.
-    fn prefer(&self, cgroup: &Path) -> Result<()> {
+    /// Gives the cgroup a large share of the processors, if this is where they are shared out; whether it is.
+    fn prefer(&self, cgroup: &Path) -> Result<bool> {
         let (file, value) = match self.kind {
             Kind::Cpu => ("cpu.shares", SHARES),
             Kind::Unified => ("cpu.weight", WEIGHT),
-            Kind::Cpuset | Kind::Other => return Ok(()),
+            Kind::Cpuset | Kind::Other => return Ok(false),
         };
         let file = cgroup.join(file);
-        if !file.exists() {
-            // Of two hierarchies the controller is in the other.
-            return Ok(());
+        // Of hierarchies of both versions one has the controller.
+        let shared_out = file.exists();
+        if shared_out {
+            fs::write(&file, value).with_context(|| format!("writing {}", file.display()))?;
         }
-        fs::write(&file, value).with_context(|| format!("writing {}", file.display()))
+        Ok(shared_out)
     }
+
+    /// The cgroup of this hierarchy in what `/proc/PID/cgroup` says.
+    fn find(&self, cgroups: &str) -> Option<PathBuf> {
+        let path = cgroups.lines().find_map(|line| {
+            let (_, rest) = line.split_once(':')?;
+            let (controllers, path) = rest.split_once(':')?;
+            let here = match self.kind {
+                Kind::Unified => controllers.is_empty(),
+                Kind::Cpu => controllers.split(',').any(|controller| controller == "cpu"),
+                Kind::Cpuset | Kind::Other => false,
+            };
+            here.then_some(path)
+        })?;
+        Some(self.root.join(path.trim_start_matches('/')))
+    }
+}
+
+/// Moves this process into the cgroup.
+fn enter(cgroup: &Path) -> Result<()> {
+    let file = cgroup.join("cgroup.procs");
+    fs::write(&file, std::process::id().to_string()).with_context(|| format!("writing {}", file.display()))
 }
 
 /// Removes a cgroup with all below it.
@@ -183,6 +223,19 @@ mod tests {
         );
         let alone = hierarchies("cgroup2 /sys/fs/cgroup cgroup2 rw,nsdelegate 0 0\n");
         assert_eq!(alone.len(), 1);
+    }
+
+    #[test]
+    fn where_a_process_is_is_found_in_the_hierarchy_with_the_processors() {
+        let of = |kind| Hierarchy {
+            root: "/sys/fs/cgroup/x".into(),
+            kind,
+        };
+        let said = "4:cpuset:/a\n3:cpu,cpuacct:/b/c\n0::/d\n";
+        assert_eq!(of(Kind::Cpu).find(said), Some("/sys/fs/cgroup/x/b/c".into()));
+        assert_eq!(of(Kind::Unified).find(said), Some("/sys/fs/cgroup/x/d".into()));
+        assert_eq!(of(Kind::Other).find(said), None);
+        assert_eq!(of(Kind::Cpu).find("1:cpu:/\n"), Some("/sys/fs/cgroup/x/".into()));
     }
 
     #[test]
