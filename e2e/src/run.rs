@@ -35,9 +35,11 @@ fn on_stage(args: &Args, chosen: &[&'static Case], folder: &Folder) -> Result<Ex
     let stage = set_up(args, folder.path())?;
     let mut rows = Vec::new();
     for &case in chosen {
-        rows.push(play(case, &stage));
+        let row = play(case, &stage);
         // Asked to end while it ran: what it says of that is no finding.
         interrupt::pause(Duration::ZERO)?;
+        println!("{}", row.outcome.line(row.name));
+        rows.push(row);
     }
     if args.stay {
         if let Some(cluster) = &stage.own {
@@ -90,7 +92,6 @@ fn play(case: &'static Case, stage: &Stage) -> Row {
         },
         Outcome::Skip,
     );
-    println!("{}", outcome.line(case.name));
     Row {
         name: case.name,
         took: begun.elapsed(),

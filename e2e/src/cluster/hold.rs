@@ -34,7 +34,7 @@ const SHOWN: [(&str, &str); 3] = [
     ("/proc/sys/kernel/panic_on_oops", "1"),
 ];
 
-/// How soon a node knows that a neighbour is gone: after about a second instead of half a minute.
+/// How soon a node knows that a neighbour is gone: after seconds instead of half a minute.
 const NEIGHBOURS: [(&str, &str); 5] = super::neighbour::FAST;
 
 /// Lays out the node whose files are in `folder`, says [`READY`], and stays until its standard input is closed.
