@@ -59,11 +59,14 @@ fn cargo(choice: &Choice) -> Command {
     }
 }
 
-fn flags(linker: &Path) -> [String; 5] {
+fn flags(linker: &Path) -> [String; 6] {
     [
         format!("-Clinker={}", linker.display()),
         "-Clink-arg=--btf".to_owned(),
         "-Cdebuginfo=2".to_owned(),
+        // The object names the files it was made from. Folders of this machine among them would make it another one elsewhere. rustc
+        // runs in each package's own folder.
+        "-Zremap-cwd-prefix=/obit".to_owned(),
         // aya-ebpf asks it for the layout of `pt_regs`.
         "--cfg".to_owned(),
         format!("bpf_target_arch=\"{}\"", std::env::consts::ARCH),
