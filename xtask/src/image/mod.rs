@@ -1,7 +1,7 @@
 //! `image`: obit's programs as images for containers.
 //!
-//! [`build`] makes a static program, [`pack`] puts it into an image without anything else, [`sbom`] says what it consists of. [`engine`]
-//! is the other way, in a container.
+//! [`build`] makes a static program, [`pack`] puts it into an image without anything else, [`sbom`] says what it consists of, [`twice`]
+//! whether it depends on where it was built. [`engine`] is the other way, in a container.
 
 mod archive;
 mod blob;
@@ -13,6 +13,7 @@ mod program;
 mod report;
 mod sbom;
 mod static_elf;
+mod twice;
 
 use std::path::{Path, PathBuf};
 
@@ -34,8 +35,11 @@ pub(crate) struct Arguments {
     /// The folder the images go to [default: target/images]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Builds everything once more, elsewhere, and fails when an image is not the same then
+    #[arg(long)]
+    twice: bool,
     /// Builds in a container, with `deploy/Containerfile`, into this engine's own store
-    #[arg(long, value_name = "ENGINE", conflicts_with = "out")]
+    #[arg(long, value_name = "ENGINE", conflicts_with_all = ["out", "twice"])]
     engine: Option<engine::Engine>,
 }
 
@@ -54,7 +58,13 @@ pub(crate) fn image(arguments: &Arguments) -> Result<()> {
         None => folder()?,
     };
     let packed = images(programs, &out)?;
+    if arguments.twice {
+        twice::compare(&packed, arguments.example)?;
+    }
     print!("{}", report::report(&packed));
+    if arguments.twice {
+        println!("\nBuilt twice, in different folders: the same.");
+    }
     Ok(())
 }
 

@@ -43,7 +43,6 @@ pub(crate) const EXAMPLE: Program = Program {
 };
 
 /// All programs that have images.
-#[cfg(test)]
 pub(super) const PROGRAMS: [Program; 2] = [MONITOR, EXAMPLE];
 
 impl Program {

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use self::bom::{Library, Parts};
 use self::tree::Linked;
 use super::blob::sha256;
-use super::build::{release, triple};
+use super::build::{release, selected, triple};
 use super::program::{MONITOR, Program};
 use crate::command::{cargo, output, spell, workspace_root};
 
@@ -47,10 +47,8 @@ pub(super) fn write(program: &Program, built: &Path, out: &Path) -> Result<()> {
 /// and build scripts leave nothing of themselves in it.
 fn linked(program: &Program) -> Result<Linked> {
     let triple = triple();
-    tree::parse(
-        &cargo_tree(&["--target", &triple, "-p", program.package])?,
-        program.package,
-    )
+    let arguments: Vec<&str> = selected().chain(["--target", &triple]).collect();
+    tree::parse(&cargo_tree(&arguments)?, program.package)
 }
 
 /// What is linked into the eBPF object that the monitor embeds.
