@@ -65,7 +65,8 @@ fn flags(linker: &Path) -> [String; 6] {
         "-Clink-arg=--btf".to_owned(),
         "-Cdebuginfo=2".to_owned(),
         // The object names the files it was made from. Folders of this machine among them would make it another one elsewhere. rustc
-        // runs in each package's own folder.
+        // runs in each package's own folder. The price: LLVM no longer finds those files, and the verifier's log names places without
+        // the text of their lines. Leave it out to read such a log; the programs are the same.
         "-Zremap-cwd-prefix=/obit".to_owned(),
         // aya-ebpf asks it for the layout of `pt_regs`.
         "--cfg".to_owned(),
