@@ -1,5 +1,5 @@
-//! The images that the cluster's nodes are given, as there is no registry: obit's, and that of the process that holds a pod's
-//! namespaces.
+//! The images that the cluster's nodes are given, as there is no registry: the monitor's, the example's, and that of
+//! the process that holds a pod's namespaces.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,12 @@ use anyhow::{Context, Result};
 
 use super::modules::PAUSE;
 use super::parts::BINARIES;
-use crate::image::{self, Image, MONITOR, Name, pack};
+use crate::image::{self, EXAMPLE, Image, MONITOR, Name, pack};
 
 /// Builds and packs them all; their files.
 pub(super) fn provide(parts: &Path) -> Result<Vec<PathBuf>> {
     let mut files = vec![pause(parts).context("the image of the process that holds a pod's namespaces")?];
-    let own = image::images(&[MONITOR], &image::folder()?)?;
+    let own = image::images(&[MONITOR, EXAMPLE], &image::folder()?)?;
     files.extend(own.into_iter().map(|packed| packed.path));
     Ok(files)
 }
