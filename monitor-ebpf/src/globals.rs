@@ -62,6 +62,22 @@ offsets! {
     OFF_RCV_NXT,
     /// `tcp_sock.is_mptcp`
     OFF_MPTCP,
+    /// `task_struct.files`
+    OFF_TASK_FILES,
+    /// `files_struct.fdt`
+    OFF_FILES_TABLE,
+    /// `fdtable.max_fds`
+    OFF_TABLE_SIZE,
+    /// `fdtable.fd`
+    OFF_TABLE_START,
+    /// `file.private_data`
+    OFF_FILE_DATA,
+    /// `socket.sk`
+    OFF_SOCKET_SOCK,
+    /// `kernfs_node.name`
+    OFF_NODE_NAME,
+    /// `kernfs_node.__parent`, `parent` before 6.15
+    OFF_NODE_PARENT,
 }
 
 /// Cookie of the only network namespace to look at; 0 for all.

@@ -174,6 +174,12 @@ pub const RECORD_BYTES: usize = size_of::<Record>();
 
 const _: () = assert!(RECORD_BYTES == 80, "the record has no padding");
 
+/// How many names of cgroups, one inside the other, the kernel half tells at most. A container's is about the fifth.
+pub const CGROUP_LEVELS: u32 = 16;
+
+/// Room for the name of a cgroup, with the zero that ends it, bytes. A longer one is cut off; those of pods have 71.
+pub const CGROUP_NAME_BYTES: usize = 128;
+
 /// Why an observation was not delivered; indices into the kernel half's counters.
 #[repr(u32)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -10,6 +10,7 @@
     reason = "kernel memory is read through raw pointers; the kernel's verifier checks every one"
 )]
 
+mod cgroup;
 mod emit;
 mod errno;
 mod error_report;

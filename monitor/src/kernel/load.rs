@@ -8,6 +8,7 @@ use aya::programs::{BtfTracePoint, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
 use tracing::{debug, warn};
 
+use super::cgroup::Cgroups;
 use super::doorbell::Doorbell;
 use super::error::{Lack, StartError};
 use super::filter::{WatchFilter, io_error};
@@ -113,10 +114,12 @@ pub fn start(options: &Options) -> Result<Kernel, StartError> {
     } else {
         Vec::new()
     };
+    let cgroups = cgroups(&mut programs, &offsets);
     Ok(Kernel {
         signals,
         filter: filter(&mut programs)?,
         losses: losses.clone(),
+        cgroups,
         source: KernelSource {
             records: KernelRecords {
                 ring: open(&mut programs, "SIGHTINGS", of_aya(RingBuf::try_from))?,
@@ -187,6 +190,17 @@ pub(super) fn filter(programs: &mut Ebpf) -> Result<WatchFilter, StartError> {
     let watched = open(programs, "WATCHED", of_aya(HashMap::try_from))?;
     let sketch = open(programs, "SKETCH", |map| SharedWords::new(map, sketch::WORDS))?;
     Ok(WatchFilter::new(watched, Sketch::new(sketch)))
+}
+
+/// How subscribers are known; that they are not is no reason not to serve them.
+fn cgroups(programs: &mut Ebpf, offsets: &Offsets) -> Option<Cgroups> {
+    if !offsets.know_pods() {
+        return None;
+    }
+    let cgroups = Cgroups::new(programs);
+    cgroups
+        .inspect_err(|error| warn!(%error, "the kernel does not tell the cgroups of sockets: the pods of subscribers stay unknown"))
+        .ok()
 }
 
 /// What the kernel counts of the programs that are loaded.

@@ -1,11 +1,12 @@
 //! The first step of the path: the kernel's hooks, as sightings.
 //!
-//! [`start`] loads the programs built from `monitor-ebpf` into the running kernel and gives back four handles, each for
-//! one task: what is seen ([`Kernel::signals`]), of whom ([`WatchFilter`]), what was missed ([`LossCounters`]), and the
-//! sightings themselves ([`KernelSource`]).
+//! [`start`] loads the programs built from `monitor-ebpf` into the running kernel and gives back five handles, each for
+//! one task: what is seen ([`Kernel::signals`]), of whom ([`WatchFilter`]), what was missed ([`LossCounters`]), who the
+//! subscribers are ([`Cgroups`]), and the sightings themselves ([`KernelSource`]).
 
 mod alarm;
 mod btf;
+mod cgroup;
 mod decode;
 mod doorbell;
 mod error;
@@ -29,6 +30,7 @@ mod sketch;
 mod trial;
 
 pub use self::btf::BtfError;
+pub use self::cgroup::Cgroups;
 pub use self::decode::decode;
 pub use self::error::{Lack, StartError};
 pub use self::filter::WatchFilter;
@@ -54,6 +56,8 @@ pub struct Kernel {
     pub filter: WatchFilter,
     /// What the programs could not deliver.
     pub losses: LossCounters,
+    /// The cgroups of subscribers; `None` where the kernel does not tell them.
+    pub cgroups: Option<Cgroups>,
     /// The sightings.
     pub source: KernelSource,
 }

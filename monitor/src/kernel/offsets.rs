@@ -36,6 +36,8 @@ pub(super) enum Need {
     Signals(&'static [Signal]),
     /// Knowing which network namespace saw something.
     Netns,
+    /// Knowing which pod a subscriber is in.
+    Pods,
     /// A detail of a record.
     Detail,
 }
@@ -46,12 +48,13 @@ impl fmt::Display for Need {
             Self::Everything => f.write_str("everything"),
             Self::Signals(signals) => f.write_str(&signals.iter().map(|it| it.name()).collect::<Vec<_>>().join(", ")),
             Self::Netns => f.write_str("telling network namespaces apart"),
+            Self::Pods => f.write_str("telling which pod a subscriber is in"),
             Self::Detail => f.write_str("a detail"),
         }
     }
 }
 
-const MEMBERS: [Member; 23] = [
+const MEMBERS: [Member; 31] = [
     member("OFF_FAMILY", "sock", "__sk_common.skc_family", Need::Everything),
     member("OFF_STATE", "sock", "__sk_common.skc_state", Need::Everything),
     member("OFF_DPORT", "sock", "__sk_common.skc_dport", Need::Everything),
@@ -67,8 +70,8 @@ const MEMBERS: [Member; 23] = [
     member("OFF_OWNED", "sock", "sk_lock.owned", Need::Detail),
     member("OFF_ERROR_QUEUE_LAST", "sock", "sk_error_queue.prev", Need::Detail),
     member("OFF_QUEUED_ERRNO", "sk_buff", "cb", Need::Detail),
-    member("OFF_CGROUP", "sock", "sk_cgrp_data.cgroup", Need::Detail),
-    member("OFF_CGROUP_NODE", "cgroup", "kn", Need::Detail),
+    member("OFF_CGROUP", "sock", "sk_cgrp_data.cgroup", Need::Pods),
+    member("OFF_CGROUP_NODE", "cgroup", "kn", Need::Pods),
     member("OFF_NODE_ID", "kernfs_node", "id", Need::Detail),
     member(
         "OFF_SPORT",
@@ -97,6 +100,14 @@ const MEMBERS: [Member; 23] = [
     ),
     // Absent from a kernel built without MPTCP, which has no such sockets.
     member("OFF_MPTCP", "tcp_sock", "is_mptcp", Need::Detail),
+    member("OFF_TASK_FILES", "task_struct", "files", Need::Pods),
+    member("OFF_FILES_TABLE", "files_struct", "fdt", Need::Pods),
+    member("OFF_TABLE_SIZE", "fdtable", "max_fds", Need::Pods),
+    member("OFF_TABLE_START", "fdtable", "fd", Need::Pods),
+    member("OFF_FILE_DATA", "file", "private_data", Need::Pods),
+    member("OFF_SOCKET_SOCK", "socket", "sk", Need::Pods),
+    member("OFF_NODE_NAME", "kernfs_node", "name", Need::Pods),
+    member("OFF_NODE_PARENT", "kernfs_node", "__parent", Need::Pods),
 ];
 
 const fn member(global: &'static str, root: &'static str, path: &'static str, needed_for: Need) -> Member {
@@ -156,13 +167,18 @@ impl Offsets {
             Need::Signals(needy) => !needy.contains(&signal),
             // A listener is one of its namespace.
             Need::Netns => signal != Signal::ListenerClosed,
-            Need::Everything | Need::Detail => true,
+            Need::Everything | Need::Pods | Need::Detail => true,
         })
     }
 
     /// Whether network namespaces can be told apart.
     pub(super) fn know_netns(&self) -> bool {
         !self.missing().any(|member| matches!(member.needed_for, Need::Netns))
+    }
+
+    /// Whether the cgroup of a socket can be named.
+    pub(super) fn know_pods(&self) -> bool {
+        !self.missing().any(|member| matches!(member.needed_for, Need::Pods))
     }
 
     /// The paths of the members this kernel does not have.
@@ -190,6 +206,10 @@ impl Offsets {
 
 fn resolve(types: &Btf<'_>, member: &Member) -> Result<u32, BtfError> {
     let mut offset = types.offset_of(member.root, member.path)?;
+    if offset.is_none() && member.global == "OFF_NODE_PARENT" {
+        // Its name before 6.15.
+        offset = types.offset_of(member.root, "parent")?;
+    }
     if member.global == "OFF_QUEUED_ERRNO" {
         // A queued error lies in the buffer's scratch space, in a shape of its own.
         let errno = types.offset_of("sock_exterr_skb", "ee.ee_errno")?;

@@ -123,8 +123,10 @@ const DENIED: &[i64] = &[
 const FCHMODAT2: i64 = 452;
 const SETXATTRAT: i64 = 463;
 
-/// The commands of `bpf(2)` that look at, set and remove an element of a map (`linux/bpf.h`).
-const BPF_ELEMENTS: [u64; 3] = [1, 2, 3];
+/// The commands of `bpf(2)` that look at, set and remove an element of a map, and that run a program once (`linux/bpf.h`). Of the
+/// programs this process has, the last runs only the one that names the cgroup of a descriptor: the kernel runs none of the others
+/// by hand.
+const BPF_LEFT: [u64; 4] = [1, 2, 3, 10];
 
 /// Marks the system calls of x32, a second ABI of some x86-64 kernels under the same architecture
 /// (`__X32_SYSCALL_BIT`, `asm/unistd.h`).
@@ -156,11 +158,11 @@ fn program(rules: Rules, errno: i32) -> Result<BpfProgram, BackendError> {
 
 fn denied(own_pid: u64, dials: Dials) -> Result<Rules, BackendError> {
     let mut rules: Rules = DENIED.iter().map(|number| (*number, vec![])).collect();
-    let elements = BPF_ELEMENTS.map(|command| condition(0, SeccompCmpOp::Ne, command));
+    let left = BPF_LEFT.map(|command| condition(0, SeccompCmpOp::Ne, command));
     let unix = u64::from(libc::AF_UNIX.unsigned_abs());
     let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
     for (number, conditions) in [
-        (libc::SYS_bpf, Vec::from(elements)),
+        (libc::SYS_bpf, Vec::from(left)),
         (libc::SYS_socketpair, vec![condition(0, SeccompCmpOp::Ne, unix)]),
         // Threads, but no processes. New namespaces come with new processes, or with `unshare`.
         (libc::SYS_clone, vec![condition(0, SeccompCmpOp::MaskedEq(thread), 0)]),

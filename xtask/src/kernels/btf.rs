@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 
 /// The structures the monitor resolves members of.
-pub(crate) const STRUCTURES: [&str; 7] = [
+pub(crate) const STRUCTURES: [&str; 12] = [
     "sock",
     "net",
     "sk_buff",
@@ -17,6 +17,11 @@ pub(crate) const STRUCTURES: [&str; 7] = [
     "cgroup",
     "kernfs_node",
     "tcp_sock",
+    "task_struct",
+    "files_struct",
+    "fdtable",
+    "file",
+    "socket",
 ];
 
 const MAGIC: u32 = 0xeb9f;
