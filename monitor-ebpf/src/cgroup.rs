@@ -54,7 +54,8 @@ fn write_names(cgroup: u64) -> u64 {
     let Some(mut node) = member::<u64>(cgroup, &at::OFF_CGROUP_NODE) else {
         return 0;
     };
-    for level in 1..=CGROUP_LEVELS {
+    let mut level = 1;
+    while level <= CGROUP_LEVELS {
         let Some(parent) = member::<u64>(node, &at::OFF_NODE_PARENT) else {
             return 0;
         };
@@ -62,8 +63,11 @@ fn write_names(cgroup: u64) -> u64 {
         if parent == 0 {
             return u64::from(level - 1);
         }
-        let (Some(name), Some(place)) = (member::<u64>(node, &at::OFF_NODE_NAME), CGROUP_PATH.get_ptr_mut(level))
-        else {
+        // One after the other: kernels before 6.3 take no program that moves a value which was never set, as the compiler would.
+        let Some(place) = CGROUP_PATH.get_ptr_mut(level) else {
+            return 0;
+        };
+        let Some(name) = member::<u64>(node, &at::OFF_NODE_NAME) else {
             return 0;
         };
         // SAFETY: an entry of the map, of that size; the helper checks the name's address.
@@ -72,6 +76,7 @@ fn write_names(cgroup: u64) -> u64 {
             return 0;
         }
         node = parent;
+        level += 1;
     }
     0
 }
