@@ -188,7 +188,7 @@ pub enum Loss {
     RingFull = 0,
     /// The table of stalled connections or of dials was full.
     TableFull = 1,
-    /// A field could not be read from the socket.
+    /// A record came and is of no kind the reader knows. Counted by the reader, not by the kernel half.
     Unreadable = 2,
 }
 

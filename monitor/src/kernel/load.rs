@@ -124,7 +124,6 @@ pub fn start(options: &Options) -> Result<Kernel, StartError> {
             records: KernelRecords {
                 ring: open(&mut programs, "SIGHTINGS", of_aya(RingBuf::try_from))?,
                 losses,
-                unknown: 0,
             },
             doorbells,
             awake: open(&mut programs, "READER_AWAKE", |map| SharedWords::new(map, 1))?,

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aya::maps::Map;
 use obit_ebpf::{LOSS_ROW, Loss};
@@ -22,13 +22,18 @@ pub struct LossCounters(Arc<Sources>);
 struct Sources {
     rows: SharedWords,
     misses: Misses,
+    unreadable: AtomicU64,
 }
 
 impl LossCounters {
     pub(super) fn new(map: Map, processors: u32, misses: Misses) -> io::Result<Self> {
         let words = usize::try_from(processors).map_err(io::Error::other)? * LOSS_ROW;
         let rows = SharedWords::new(map, words)?;
-        Ok(Self(Arc::new(Sources { rows, misses })))
+        Ok(Self(Arc::new(Sources {
+            rows,
+            misses,
+            unreadable: AtomicU64::new(0),
+        })))
     }
 
     /// Records not delivered since the start, for whatever reason.
@@ -58,6 +63,12 @@ impl LossCounters {
                 *count += of_processor.load(Ordering::Acquire);
             }
         }
+        counts[Loss::Unreadable as usize] += self.unreadable().load(Ordering::Relaxed);
         counts
+    }
+
+    /// Records that were delivered and could not be read.
+    pub(super) fn unreadable(&self) -> &AtomicU64 {
+        &self.0.unreadable
     }
 }

@@ -1,6 +1,7 @@
 //! The ring buffer: records in, sightings out.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aya::maps::{MapData, RingBuf};
 
@@ -16,16 +17,9 @@ const BATCH: usize = 1024;
 pub struct KernelRecords {
     pub(super) ring: RingBuf<MapData>,
     pub(super) losses: LossCounters,
-    pub(super) unknown: u64,
 }
 
 impl KernelRecords {
-    /// Records that were taken and are of no kind known here: the programs and the daemon are of different builds.
-    #[must_use]
-    pub fn unknown(&self) -> u64 {
-        self.unknown
-    }
-
     /// The counters of what could not be delivered.
     #[must_use]
     pub fn losses(&self) -> &LossCounters {
@@ -38,10 +32,7 @@ impl Records for KernelRecords {
         let before = into.len();
         while into.len() - before < BATCH {
             let Some(record) = self.ring.next() else { break };
-            match decode(&record) {
-                Some(sighting) => into.push(sighting),
-                None => self.unknown = self.unknown.saturating_add(1),
-            }
+            take_in(&record, into, self.losses.unreadable());
         }
         into.len() > before
     }
@@ -55,11 +46,37 @@ impl Records for KernelRecords {
     }
 }
 
+/// One record: a sighting, or a loss where it is of no kind known here (the programs and the daemon are of different builds).
+fn take_in(record: &[u8], into: &mut Vec<Sighting>, unreadable: &AtomicU64) {
+    match decode(record) {
+        Some(sighting) => into.push(sighting),
+        None => _ = unreadable.fetch_add(1, Ordering::Relaxed),
+    }
+}
+
 impl fmt::Debug for KernelRecords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KernelRecords")
             .field("losses", &self.losses)
-            .field("unknown", &self.unknown)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use obit_ebpf::RECORD_BYTES;
+
+    use super::*;
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_counted_and_those_around_it_are_delivered() {
+        let mut known = [0; RECORD_BYTES];
+        // A refusal: the kind stands last but one.
+        known[RECORD_BYTES - 2] = 1;
+        let (mut into, unreadable) = (Vec::new(), AtomicU64::new(0));
+        for record in [&known[..], &[0xff; RECORD_BYTES], &known[1..], &[], &known] {
+            take_in(record, &mut into, &unreadable);
+        }
+        assert_eq!((into.len(), unreadable.into_inner()), (2, 3));
     }
 }

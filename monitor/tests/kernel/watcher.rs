@@ -178,7 +178,7 @@ fn read(
             _ = stop => {}
         }
         drop(threads);
-        forward.records.lock().unwrap().unknown()
+        forward.records.lock().unwrap().losses().by_reason()[obit_ebpf::Loss::Unreadable as usize]
     })
 }
 
