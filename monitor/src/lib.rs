@@ -27,4 +27,5 @@ pub mod sighting;
 pub mod socket;
 pub mod stall;
 pub mod status;
+pub mod subscribers;
 pub mod suspicion;

@@ -114,7 +114,7 @@ impl Node {
 
     fn watch_with(self, access: Access) -> Self {
         let board = Arc::clone(self.monitor.board.as_ref().unwrap());
-        kubernetes::start(access, board, Arc::clone(&self.monitor.hub)).unwrap();
+        kubernetes::start(access, board, Arc::clone(&self.monitor.hub), None).unwrap();
         self
     }
 

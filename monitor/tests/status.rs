@@ -79,7 +79,7 @@ fn a_monitor_says_that_it_is_ready_and_what_it_counts() {
     for figure in [
         "obit_ready 1",
         "obit_blind 0",
-        "obit_subscribers 0",
+        "obit_subscribers{namespace=\"\"} 0",
         "obit_notices_total{verdict=\"dead\"} 0",
         "obit_sightings_lost_total{reason=\"ring-full\"} 0",
         "obit_build_info{version=",

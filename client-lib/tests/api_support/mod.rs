@@ -1,4 +1,5 @@
-//! A Kubernetes API for tests and for the lab: lists and watches EndpointSlices over HTTP, goes away and comes back.
+//! A Kubernetes API for tests and for the lab: lists and watches EndpointSlices over HTTP, and the metadata of pods; goes away and
+//! comes back.
 
 #![allow(
     dead_code,
@@ -16,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::{StreamExt as _, stream};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -36,6 +37,8 @@ struct Shared {
     state: Mutex<Cluster>,
     /// Lines of the watches.
     lines: broadcast::Sender<Value>,
+    /// Lines of the watches of pods.
+    pod_lines: broadcast::Sender<Value>,
     lists: watch::Sender<usize>,
     watches: watch::Sender<usize>,
     /// Changed when every connection ends.
@@ -46,6 +49,9 @@ struct Shared {
 struct Cluster {
     version: u64,
     slices: BTreeMap<String, Value>,
+    pods: BTreeMap<String, Value>,
+    /// What is said to who asks for pods, if anything.
+    pods_refusal: Option<u16>,
     queries: Vec<String>,
     /// What every request is answered with, if anything.
     refusal: Option<u16>,
@@ -81,6 +87,7 @@ impl Api {
             shared: Arc::new(Shared {
                 state: Mutex::default(),
                 lines: broadcast::Sender::new(64),
+                pod_lines: broadcast::Sender::new(64),
                 lists: watch::Sender::new(0),
                 watches: watch::Sender::new(0),
                 ended: watch::Sender::new(()),
@@ -140,6 +147,39 @@ impl Api {
         let mut object = state.slices.remove(name).unwrap();
         object["metadata"]["resourceVersion"] = state.version.to_string().into();
         _ = self.shared.lines.send(json!({ "type": "DELETED", "object": object }));
+    }
+
+    /// The cluster has this pod from now on.
+    pub fn apply_pod(&self, node: &str, namespace: &str, name: &str, uid: &str) {
+        let mut state = self.shared.state.lock().unwrap();
+        state.version += 1;
+        let object = json!({
+            "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+            "metadata": {
+                "namespace": namespace, "name": name, "uid": uid, "resourceVersion": state.version.to_string(),
+                // Not there in a real one, which knows by itself.
+                "annotations": { "node": node },
+            },
+        });
+        let before = state.pods.insert(uid.to_owned(), object.clone());
+        let kind = if before.is_some() { "MODIFIED" } else { "ADDED" };
+        _ = self.shared.pod_lines.send(json!({ "type": kind, "object": object }));
+    }
+
+    pub fn delete_pod(&self, uid: &str) {
+        let mut state = self.shared.state.lock().unwrap();
+        state.version += 1;
+        let mut object = state.pods.remove(uid).unwrap();
+        object["metadata"]["resourceVersion"] = state.version.to_string().into();
+        _ = self
+            .shared
+            .pod_lines
+            .send(json!({ "type": "DELETED", "object": object }));
+    }
+
+    /// Answers who asks for pods with this code from now on.
+    pub fn refuse_pods(&self, code: impl Into<Option<u16>>) {
+        self.shared.state.lock().unwrap().pods_refusal = code.into();
     }
 
     /// Changes the cluster without a word to the watches.
@@ -252,6 +292,9 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     if request.uri().path() == "/version" {
         return json_response(Body::from(version().to_string()));
     }
+    if request.uri().path() == "/api/v1/pods" {
+        return pods(&shared, &state, request.headers(), &query);
+    }
     if query.contains("watch=true") {
         shared.watches.send_modify(|watches| *watches += 1);
         if let Some(code) = state.watch_refusal.take() {
@@ -290,6 +333,57 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         "items": state.slices.values().collect::<Vec<_>>(),
     });
     json_response(Body::from(list.to_string()))
+}
+
+/// What is said of the pods of one node, to who asks for no more than their metadata.
+fn pods(shared: &Shared, state: &Cluster, headers: &HeaderMap, query: &str) -> Response {
+    if let Some(code) = state.pods_refusal {
+        return refused(code);
+    }
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .unwrap_or_default();
+    assert!(
+        accept.contains("as=PartialObjectMetadata"),
+        "all of every pod is asked for: {accept:?}"
+    );
+    let selector = parameter(query, "fieldSelector");
+    let node = selector.strip_prefix("spec.nodeName%3D").expect("the pods of one node");
+    let node = node.to_owned();
+    let on_it = move |object: &Value| object["metadata"]["annotations"]["node"] == *node;
+    if query.contains("watch=true") {
+        // Subscribed under the lock: nothing that happens after the list is missed.
+        let lines = stream::unfold(shared.pod_lines.subscribe(), |mut lines| async {
+            let line = lines.recv().await.ok()?;
+            Some((line, lines))
+        });
+        // What came between the list and the watch.
+        let version = |object: &Value| object["metadata"]["resourceVersion"].as_str().map(str::to_owned);
+        let newer =
+            |version: &str| version.parse::<u64>().unwrap() > parameter(query, "resourceVersion").parse().unwrap();
+        let missed = state.pods.values().filter(|object| newer(&version(object).unwrap()));
+        let missed: Vec<_> = missed
+            .map(|object| json!({ "type": "ADDED", "object": object }))
+            .collect();
+        let lines = stream::iter(missed).chain(lines);
+        let lines = lines.filter(move |line| std::future::ready(on_it(&line["object"])));
+        let lines = lines.map(|line| Ok::<_, Infallible>(format!("{line}\n")));
+        return json_response(Body::from_stream(lines.boxed()));
+    }
+    let list = json!({
+        "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList",
+        "metadata": { "resourceVersion": state.version.to_string() },
+        "items": state.pods.values().filter(|object| on_it(object)).collect::<Vec<_>>(),
+    });
+    json_response(Body::from(list.to_string()))
+}
+
+/// A parameter of a query; empty where it is not there.
+fn parameter<'a>(query: &'a str, name: &str) -> &'a str {
+    let parameters = query.split('&').filter_map(|parameter| parameter.split_once('='));
+    let mut found = parameters.filter(|(it, _)| *it == name).map(|(_, value)| value);
+    found.next().unwrap_or_default()
 }
 
 /// The bookmark after the last object of a streamed list.

@@ -35,7 +35,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Watch this node's kernel and tell subscribers about their peers
-    Monitor(monitor::MonitorArgs),
+    Monitor(Box<monitor::MonitorArgs>),
     /// Say whether a monitor can work here, and what to do where it cannot
     #[command(after_help = "Ends with 0 where a monitor works, 1 where it works in part, 2 where it cannot work.")]
     Doctor(doctor::DoctorArgs),

@@ -22,7 +22,7 @@ use crate::canary::Canary;
 use crate::clock;
 use crate::hub::Hub;
 use crate::kernel::{self, Options, Signal};
-use crate::kubernetes::{self, Access, Board};
+use crate::kubernetes::{self, Access, Board, NodePods};
 use crate::privilege::{self, Dials, Keep};
 use crate::reader::ReaderThread;
 use crate::record::format::{Header, Why};
@@ -31,6 +31,7 @@ use crate::sighting::NetnsCookie;
 use crate::socket::{self, Settings};
 use crate::stall::Bounds;
 use crate::status::{Listener, Parts, Status};
+use crate::subscribers::{Policy, Roll};
 
 /// How long after it could not start it is tried again.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -158,6 +159,7 @@ fn millis(ms: u32) -> Duration {
 pub(super) fn run(args: &MonitorArgs) -> anyhow::Result<()> {
     let bounds = args.bounds()?;
     let options = args.options()?;
+    let policy = args.kubernetes.policy()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut told_to_end = Signals::new()?;
@@ -179,7 +181,7 @@ pub(super) fn run(args: &MonitorArgs) -> anyhow::Result<()> {
             // Reading the kernel's types took much of which nothing is kept.
             allocator::give_back();
             make_room_for_descriptors();
-            serve(args, kernel, bounds, options.netns, &status, told_to_end).await
+            serve(args, kernel, (bounds, policy), options.netns, &status, told_to_end).await
         };
         tokio::select! {
             result = work => result,
@@ -236,7 +238,7 @@ async fn start(
 async fn serve(
     args: &MonitorArgs,
     kernel: kernel::Kernel,
-    bounds: Bounds,
+    (bounds, policy): (Bounds, Option<Policy>),
     netns: Option<NetnsCookie>,
     status: &Status,
     mut told_to_end: Signals,
@@ -268,6 +270,7 @@ async fn serve(
         (None, hub)
     };
     let hub = Arc::new(hub);
+    let roll = Arc::new(Roll::new(kernel.cgroups, policy));
     let (source, sharing) = (kernel.source, Arc::clone(&hub));
     let start = || ReaderThread::spawn(source, sharing, bounds);
     let mut reader = match keep {
@@ -292,12 +295,17 @@ async fn serve(
     };
     let recording = args.recording.start(recording, &hub, &header);
 
-    let board = access.map(|access| watch_kubernetes(access, &hub)).transpose()?;
+    let pods = NodePods {
+        node: settings.node.clone(),
+        roll: Arc::clone(&roll),
+    };
+    let board = access.map(|access| watch_kubernetes(access, &hub, pods)).transpose()?;
 
     status.running(Parts {
         hub: Arc::clone(&hub),
         losses,
         board: board.clone(),
+        roll: Arc::clone(&roll),
     });
 
     let signals = settings.signals.join(" ");
@@ -317,7 +325,7 @@ async fn serve(
             never = sing(canary.as_ref(), &hub, millis(args.canary_ms)) => match never {},
         }
     };
-    socket::serve(listener, Arc::clone(&hub), board, settings, stop).await;
+    socket::serve(listener, Arc::clone(&hub), board, roll, settings, stop).await;
     drop(file);
     let why = failure.as_ref().map_or(Why::Stopped, |_| Why::Failed);
     record::finish(recording, &hub, why);
@@ -328,9 +336,10 @@ async fn serve(
 }
 
 /// Begins to watch Kubernetes, with what privileges are left.
-fn watch_kubernetes(access: Access, hub: &Arc<Hub>) -> anyhow::Result<Arc<Board>> {
+fn watch_kubernetes(access: Access, hub: &Arc<Hub>, pods: NodePods) -> anyhow::Result<Arc<Board>> {
     let board = Arc::new(Board::default());
-    kubernetes::start(access, Arc::clone(&board), Arc::clone(hub)).context("cannot begin to watch Kubernetes")?;
+    kubernetes::start(access, Arc::clone(&board), Arc::clone(hub), Some(pods))
+        .context("cannot begin to watch Kubernetes")?;
     Ok(board)
 }
 

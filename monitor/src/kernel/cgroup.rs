@@ -71,6 +71,8 @@ fn name(words: &[AtomicU64]) -> String {
 }
 
 fn io_error(error: ProgramError) -> io::Error {
+    // With what the verifier says, which is long.
+    tracing::debug!("{error}");
     match error {
         ProgramError::LoadError { io_error, .. } => io_error,
         other => io::Error::other(other),

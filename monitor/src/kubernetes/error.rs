@@ -30,6 +30,19 @@ pub(super) fn failed(error: &watcher::Error) -> Answer {
     Answer::none(kind, detail)
 }
 
+/// What to say of an API that does not tell of this node's pods.
+pub(super) fn no_pods(error: &watcher::Error) -> String {
+    let next = match code(error) {
+        Some(401) => "its credentials are not accepted",
+        Some(403) => "allow `list` and `watch` of `pods`, in all namespaces, to its service account",
+        _ => "check that the API is reachable from the monitor",
+    };
+    format!(
+        "the monitor cannot watch the pods of this node, those of subscribers stay unknown: {}: {next}",
+        chain(error)
+    )
+}
+
 /// What to say of an API that does not tell its version.
 pub(super) fn no_version(error: &kube::Error) -> Answer {
     Answer::none(

@@ -7,17 +7,21 @@
 //!          (watch)        (pure)    (pure)        └────Listed────▶ hub ─▶ ledger
 //! ```
 //!
+//! A second watch, of this node's pods, tells the roll their names.
+//!
 //! When the API is away the last known set stays and is marked as stale; what the kernel sees goes on as without Kubernetes.
 
 mod board;
 mod catalogue;
 mod error;
 mod names;
+mod pods;
 mod selection;
 mod slice;
 mod watch;
 
 pub use board::{Answer, Asked, Board, Mailbox, View};
 pub use catalogue::ServiceName;
+pub use pods::NodePods;
 pub use selection::Port;
 pub use watch::{Access, start};

@@ -24,6 +24,7 @@ use tower::util::MapResponseLayer;
 
 use super::board::{Answer, Board};
 use super::error;
+use super::pods::NodePods;
 use crate::clock;
 use crate::hub::{CHUNK, Hub};
 use crate::sighting::MonotonicNs;
@@ -53,11 +54,22 @@ pub struct Access {
     pub kubeconfig: Option<PathBuf>,
 }
 
-/// Begins to watch, for as long as the process lives.
+impl Access {
+    pub(super) async fn config(&self) -> kube::Result<kube::Config> {
+        let Some(path) = &self.kubeconfig else {
+            return kube::Config::infer().await.map_err(kube::Error::InferConfig);
+        };
+        let kubeconfig = Kubeconfig::read_from(path).map_err(kube::Error::InferKubeconfig)?;
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+        config.map_err(kube::Error::InferKubeconfig)
+    }
+}
+
+/// Begins to watch, for as long as the process lives; the pods of this node too, if somebody wants to know them.
 ///
 /// # Errors
 /// The system gives no thread.
-pub fn start(access: Access, board: Arc<Board>, hub: Arc<Hub>) -> io::Result<()> {
+pub fn start(access: Access, board: Arc<Board>, hub: Arc<Hub>, pods: Option<NodePods>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let watch = Watch {
         board,
@@ -66,9 +78,16 @@ pub fn start(access: Access, board: Arc<Board>, hub: Arc<Hub>) -> io::Result<()>
         strategy: InitialListStrategy::StreamingList,
         away: None,
     };
-    thread::Builder::new()
-        .name("obit-kubernetes".into())
-        .spawn(move || runtime.block_on(watch.run(&access)))?;
+    thread::Builder::new().name("obit-kubernetes".into()).spawn(move || {
+        runtime.block_on(async {
+            let pods = async {
+                if let Some(pods) = pods {
+                    pods.watch(&access).await;
+                }
+            };
+            tokio::join!(watch.run(&access), pods);
+        });
+    })?;
     Ok(())
 }
 
@@ -100,14 +119,7 @@ impl Watch {
     }
 
     async fn client(&self, access: &Access) -> kube::Result<Client> {
-        let config = match &access.kubeconfig {
-            None => kube::Config::infer().await.map_err(kube::Error::InferConfig)?,
-            Some(path) => {
-                let kubeconfig = Kubeconfig::read_from(path).map_err(kube::Error::InferKubeconfig)?;
-                let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
-                config.map_err(kube::Error::InferKubeconfig)?
-            }
-        };
+        let config = access.config().await?;
         tracing::info!(url = %config.cluster_url, "watching Kubernetes");
         let heard = Arc::clone(&self.heard);
         let listen = MapResponseLayer::new(move |response: http::Response<_>| {

@@ -13,6 +13,7 @@ use super::Settings;
 use super::session;
 use crate::hub::Hub;
 use crate::kubernetes::Board;
+use crate::subscribers::Roll;
 
 /// How long all sessions together may take to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -24,11 +25,12 @@ const TURNED_AWAY: usize = 64;
 const BREATHER: Duration = Duration::from_millis(100);
 
 /// Serves subscribers until `stop` is ready; then says goodbye to each, and ends within two seconds. Without a `board` they are told
-/// that Kubernetes is not watched.
+/// that Kubernetes is not watched. Who they are is entered in the `roll`, which says what they may ask for.
 pub async fn serve(
     listener: UnixListener,
     hub: Arc<Hub>,
     board: Option<Arc<Board>>,
+    roll: Arc<Roll>,
     settings: Settings,
     stop: impl Future<Output = ()>,
 ) {
@@ -50,6 +52,7 @@ pub async fn serve(
                     stream,
                     Arc::clone(&hub),
                     board.clone(),
+                    Arc::clone(&roll),
                     Arc::clone(&settings),
                     stopping.clone(),
                 );

@@ -13,6 +13,7 @@ use prost::Message as _;
 use crate::clock;
 use crate::kubernetes::{Answer, Asked, Board, Mailbox, Port, ServiceName};
 use crate::sighting::MonotonicNs;
+use crate::subscribers::Place;
 
 /// How long a set is left alone after it was sent, for each endpoint in it: a thousand of them 20 ms.
 const REST: Duration = Duration::from_micros(20);
@@ -37,6 +38,8 @@ pub(super) struct ServiceWatches {
 enum Watched {
     /// The board knows of it.
     Asked { asked: Asked, rested: MonotonicNs },
+    /// The policy denies it, as far as is known who asks.
+    Denied { asked: Asked, answer: Answer },
     /// Is answered once, with this.
     Refused(Answer),
 }
@@ -57,8 +60,8 @@ impl ServiceWatches {
         self.board.as_deref()
     }
 
-    /// Begins, changes or ends a watch.
-    pub(super) fn ask(&mut self, watch: &WatchService) -> Result<(), ServiceError> {
+    /// Begins, changes or ends a watch of a subscriber.
+    pub(super) fn ask(&mut self, watch: &WatchService, place: &Place) -> Result<(), ServiceError> {
         watch.check()?;
         let id = watch.id;
         self.end(id);
@@ -73,7 +76,7 @@ impl ServiceWatches {
             },
             port,
         };
-        let watched = self.admit(asked);
+        let watched = self.admit(asked, place);
         match (&watched, &self.board) {
             (Watched::Asked { asked, .. }, Some(board)) => board.ask(asked, &self.mailbox, id),
             _ => self.mailbox.put(id),
@@ -82,14 +85,14 @@ impl ServiceWatches {
         Ok(())
     }
 
-    fn admit(&self, asked: Asked) -> Watched {
+    fn admit(&self, asked: Asked, place: &Place) -> Watched {
         if self.board.is_none() {
             return Watched::Refused(Answer::none(
                 EndpointsError::NoKubernetes,
                 "this monitor does not watch Kubernetes: run it in a pod, or with a kubeconfig",
             ));
         }
-        let served = |watched: &&Watched| matches!(watched, Watched::Asked { .. });
+        let served = |watched: &&Watched| !matches!(watched, Watched::Refused(_));
         if self.watches.values().filter(served).count() >= self.limit {
             let detail = format!(
                 "a subscriber may watch {} services at most: end another watch",
@@ -97,9 +100,34 @@ impl ServiceWatches {
             );
             return Watched::Refused(Answer::none(EndpointsError::TooManyServices, detail));
         }
-        Watched::Asked {
-            asked,
-            rested: MonotonicNs(0),
+        let watched = judged(asked, place);
+        count(&watched, place);
+        watched
+    }
+
+    /// Judges every watch again: more is known of who asks.
+    pub(super) fn review(&mut self, place: &Place) {
+        let Some(board) = &self.board else { return };
+        for (id, watched) in &mut self.watches {
+            let (asked, before) = match watched {
+                Watched::Asked { asked, .. } => (asked.clone(), None),
+                Watched::Denied { asked, answer } => (asked.clone(), Some(answer.clone())),
+                Watched::Refused(_) => continue,
+            };
+            match (judged(asked, place), before) {
+                (Watched::Asked { .. }, None) => continue,
+                (Watched::Denied { answer, .. }, Some(before)) if answer == before => continue,
+                (now, before) => {
+                    match (&now, before) {
+                        (Watched::Asked { asked, .. }, _) => board.ask(asked, &self.mailbox, *id),
+                        (Watched::Denied { asked, .. }, None) => board.forget(asked, &self.mailbox, *id),
+                        _ => {}
+                    }
+                    count(&now, place);
+                    *watched = now;
+                    self.mailbox.put(*id);
+                }
+            }
         }
     }
 
@@ -120,7 +148,7 @@ impl ServiceWatches {
                 let at = match self.watches.get(&id) {
                     None => continue,
                     Some(Watched::Asked { rested, .. }) => *rested,
-                    Some(Watched::Refused(_)) => MonotonicNs(0),
+                    Some(Watched::Refused(_) | Watched::Denied { .. }) => MonotonicNs(0),
                 };
                 self.due.insert(id, at);
             }
@@ -149,11 +177,36 @@ impl ServiceWatches {
                 *rested = clock::monotonic() + REST * endpoints;
                 answer
             }
-            (Some(Watched::Refused(answer)), _) => answer.clone(),
+            (Some(Watched::Denied { answer, .. }), _) => answer.clone(),
+            (Some(Watched::Refused(answer)), _) => {
+                let answer = answer.clone();
+                // Said once, and of no use any more: whoever asks for ever must not fill the memory.
+                self.watches.remove(&id);
+                answer
+            }
             _ => return Vec::new(),
         };
         self.revision += 1;
         frames(id, self.revision, answer)
+    }
+}
+
+/// What the policy makes of a question.
+fn judged(asked: Asked, place: &Place) -> Watched {
+    match place.may_ask(&asked.service) {
+        Ok(()) => Watched::Asked {
+            asked,
+            rested: MonotonicNs(0),
+        },
+        Err(answer) => Watched::Denied { asked, answer },
+    }
+}
+
+fn count(watched: &Watched, place: &Place) {
+    if let Watched::Denied { answer, .. } = watched
+        && answer.error == EndpointsError::NotAllowed
+    {
+        place.count_denial();
     }
 }
 
@@ -211,6 +264,11 @@ mod tests {
     use obit_protocol::watch_service;
 
     use super::*;
+    use crate::subscribers::{PodName, Policy, Roll, Uid};
+
+    fn anybody() -> Place {
+        Arc::new(Roll::new(None, None)).admit(None)
+    }
 
     fn watch(id: u64, service: &str) -> WatchService {
         WatchService {
@@ -261,7 +319,7 @@ mod tests {
     #[tokio::test]
     async fn without_kubernetes_each_question_is_answered_so_once() {
         let mut services = ServiceWatches::new(None, 8);
-        services.ask(&watch(3, "demo")).unwrap();
+        services.ask(&watch(3, "demo"), &anybody()).unwrap();
         let id = services.due().await;
         let frames = services.answer(id);
         assert_eq!((frames[0].id, frames[0].error()), (3, EndpointsError::NoKubernetes));
@@ -272,19 +330,22 @@ mod tests {
     #[tokio::test]
     async fn one_service_more_than_allowed_is_refused_and_the_others_stay() {
         let mut services = ServiceWatches::new(Some(Arc::default()), 1);
-        services.ask(&watch(1, "demo")).unwrap();
-        services.ask(&watch(2, "other")).unwrap();
+        services.ask(&watch(1, "demo"), &anybody()).unwrap();
+        services.ask(&watch(2, "other"), &anybody()).unwrap();
         let error = |services: &mut ServiceWatches, id| services.answer(id)[0].error();
         assert_eq!(error(&mut services, 2), EndpointsError::TooManyServices);
         assert_eq!(error(&mut services, 1), EndpointsError::Unavailable);
         services
-            .ask(&WatchService {
-                id: 1,
-                end: true,
-                ..WatchService::default()
-            })
+            .ask(
+                &WatchService {
+                    id: 1,
+                    end: true,
+                    ..WatchService::default()
+                },
+                &anybody(),
+            )
             .unwrap();
-        services.ask(&watch(2, "other")).unwrap();
+        services.ask(&watch(2, "other"), &anybody()).unwrap();
         assert_eq!(error(&mut services, 2), EndpointsError::Unavailable);
         assert!(services.answer(1).is_empty(), "it was ended");
     }
@@ -293,7 +354,7 @@ mod tests {
     async fn a_large_set_rests_before_it_is_told_again() {
         let board = Arc::new(Board::default());
         let mut services = ServiceWatches::new(Some(Arc::clone(&board)), 1);
-        services.ask(&watch(1, "demo")).unwrap();
+        services.ask(&watch(1, "demo"), &anybody()).unwrap();
         assert_eq!(services.due().await, 1);
         _ = services.answer(1);
         let Some(Watched::Asked { rested, .. }) = services.watches.get_mut(&1) else {
@@ -310,9 +371,43 @@ mod tests {
     fn a_session_that_ends_leaves_nothing_on_the_board() {
         let board = Arc::new(Board::default());
         let mut services = ServiceWatches::new(Some(Arc::clone(&board)), 8);
-        services.ask(&watch(1, "demo")).unwrap();
+        services.ask(&watch(1, "demo"), &anybody()).unwrap();
         let mailbox = Arc::downgrade(&services.mailbox);
         drop(services);
         assert!(mailbox.upgrade().is_none());
+    }
+
+    #[test]
+    fn what_the_policy_says_counts_as_soon_as_it_is_known_who_asks() {
+        let policy = "unknown = [\"shop/a\"]\n[[rules]]\nfrom = [\"web\"]\nservices = [\"shop/b\"]";
+        let roll = Arc::new(Roll::new(None, Some(Policy::parse(policy).expect("a policy"))));
+        let uid = Uid::parse("00000000-0000-4000-8000-000000000001").expect("a UID");
+        let place = roll.admit(Some(uid));
+        let board = Arc::new(Board::default());
+        let mut services = ServiceWatches::new(Some(Arc::clone(&board)), 3);
+        for (id, service) in [(1, "a"), (2, "b"), (3, "c")] {
+            services.ask(&watch(id, service), &place).unwrap();
+        }
+        let errors = |services: &mut ServiceWatches| [1, 2, 3].map(|id| services.answer(id)[0].error());
+        let (denied, unavailable) = (EndpointsError::NotAllowed, EndpointsError::Unavailable);
+        // That the API has not answered is what the board says to those who may ask.
+        assert_eq!(errors(&mut services), [unavailable, denied, denied]);
+        assert_eq!((board.view().questions, roll.denied()), (1, Some(2)));
+        _ = services.mailbox.take();
+        let pod = PodName {
+            namespace: "web".into(),
+            name: "front".into(),
+        };
+        roll.apply(uid, &pod);
+        services.review(&place);
+        assert_eq!(services.mailbox.take(), [1, 2, 3].into(), "each has another answer");
+        assert_eq!(errors(&mut services), [denied, unavailable, denied]);
+        assert_eq!(board.view().questions, 1);
+        services.review(&place);
+        assert!(services.mailbox.take().is_empty(), "said once");
+        services.ask(&watch(4, "b"), &place).unwrap();
+        let too_many = services.answer(4)[0].error();
+        assert_eq!(too_many, EndpointsError::TooManyServices, "those that are denied count");
+        assert!(!services.watches.contains_key(&4), "and nothing is kept of it");
     }
 }

@@ -8,6 +8,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use crate::hub::{CHUNK, Hub};
 use crate::kubernetes::Board;
 use crate::registry::{Flush, SubscriberId, Wire};
 use crate::sighting::MonotonicNs;
+use crate::subscribers::{Place, Roll};
 
 /// A subscriber that has not taken this many bytes of answers is not listened to, so that its questions cost nothing.
 const BACKLOG_MAX: usize = MAX_FRAME_BYTES;
@@ -81,6 +83,8 @@ struct Session {
     received: BytesMut,
     welcomed: bool,
     services: ServiceWatches,
+    /// Who it is.
+    place: Place,
     /// Something is left to write when the socket has room.
     behind: bool,
     /// Bytes have come since the last whole frame.
@@ -94,10 +98,12 @@ pub(super) async fn run(
     stream: tokio::net::UnixStream,
     hub: Arc<Hub>,
     board: Option<Arc<Board>>,
+    roll: Arc<Roll>,
     settings: Arc<Settings>,
     stopping: watch::Receiver<bool>,
 ) {
     let identity = Identity::of(&stream);
+    let place = roll.enter(stream.as_fd());
     let wire = match SocketWire::new(stream) {
         Ok(wire) => Arc::new(wire),
         Err(error) => {
@@ -119,6 +125,7 @@ pub(super) async fn run(
         wire,
         hub,
         services: ServiceWatches::new(board, settings.services),
+        place,
         settings,
         stopping,
         codec: FrameCodec::default(),
@@ -154,6 +161,7 @@ impl Session {
                     self.flushed(flush)?;
                 }
                 _ = heartbeat.tick() => self.beat()?,
+                () = self.place.changed() => self.identified(),
                 // What changes meanwhile is in the set that is told when there is room.
                 id = self.services.due(), if listening => self.tell_endpoints(id).await?,
                 readable = self.wire.readable(), if listening => {
@@ -239,7 +247,7 @@ impl Session {
             Some(Watch(watch)) => self.watch(&watch).await,
             Some(WatchService(watch)) => self
                 .services
-                .ask(&watch)
+                .ask(&watch, &self.place)
                 .map_err(|error| End::protocol(error.to_string())),
             Some(Ping(ping)) => self.reply(Message::Pong(Pong { token: ping.token })),
             None => Err(End::protocol("a message this monitor does not know")),
@@ -254,7 +262,17 @@ impl Session {
         if hello.name.len() > NAME_MAX {
             return Err(End::protocol(format!("a name has {NAME_MAX} bytes at most")));
         }
-        tracing::info!(name = ?hello.name, netns = identity.netns.map(|it| it.0), pid = identity.pid, uid = identity.uid, "subscribed");
+        let pod = self.place.pod().map(tracing::field::display);
+        let pod_uid = self.place.uid().map(tracing::field::display);
+        tracing::info!(
+            name = ?hello.name,
+            pod,
+            pod_uid,
+            netns = identity.netns.map(|it| it.0),
+            pid = identity.pid,
+            uid = identity.uid,
+            "subscribed"
+        );
         self.welcomed = true;
         let heartbeat_ms = u32::try_from(self.settings.heartbeat.as_millis()).unwrap_or(u32::MAX);
         self.reply(Message::Welcome(Welcome {
@@ -266,6 +284,14 @@ impl Session {
             heartbeat_ms,
             capabilities: vec![SERVICES.to_owned()],
         }))
+    }
+
+    /// More may be known of who it is than before.
+    fn identified(&mut self) {
+        if let (Some(pod), Some(pod_uid)) = (self.place.pod(), self.place.uid()) {
+            tracing::info!(%pod, %pod_uid, "a subscriber's pod is known now");
+        }
+        self.services.review(&self.place);
     }
 
     /// Tells the newest set of a service, in as many frames as it takes.

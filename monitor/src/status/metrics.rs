@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 
 use super::{Parts, Status};
 use crate::sighting::Observation;
+use crate::subscribers::Roll;
 
 /// Of the text.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -52,7 +53,13 @@ impl Collector for Figures {
             "Whether subscribers are told what the kernel sees",
             self.ready.into(),
         )?;
-        let Some(Parts { hub, losses, board }) = &self.parts else {
+        let Some(Parts {
+            hub,
+            losses,
+            board,
+            roll,
+        }) = &self.parts
+        else {
             return Ok(());
         };
         let tally = hub.tally();
@@ -62,12 +69,14 @@ impl Collector for Figures {
             "Whether sightings are being lost, or none arrive at all",
             tally.blind.into(),
         )?;
-        gauge(
-            to,
-            "subscribers",
-            "Processes that are told verdicts",
-            tally.subscribers as u64,
-        )?;
+        subscribers(to, roll)?;
+        if let Some(denied) = roll.denied() {
+            let about = "Questions of subscribers about services that the policy does not allow";
+            counter(to, "services_denied", about, denied)?;
+        }
+        if let Some(pods) = roll.pods() {
+            gauge(to, "kubernetes_pods", "Pods of this node that are known", pods as u64)?;
+        }
         gauge(to, "watched_peers", "Peers that anybody asks about", tally.peers as u64)?;
         let sightings = Observation::KINDS.into_iter().zip(tally.sightings);
         counters(to, "sightings", "What was seen of watched peers", "signal", sightings)?;
@@ -110,6 +119,16 @@ impl Collector for Figures {
             view.questions as u64,
         )
     }
+}
+
+fn subscribers(to: &mut DescriptorEncoder<'_>, roll: &Roll) -> fmt::Result {
+    let about = "Processes that are told verdicts, by the namespace of their pod; none where that is not known";
+    let mut family = to.encode_descriptor("subscribers", about, None, ConstGauge::new(0_i64).metric_type())?;
+    for (namespace, count) in roll.by_namespace() {
+        let count = ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX));
+        count.encode(family.encode_family(&[("namespace", &*namespace)])?)?;
+    }
+    Ok(())
 }
 
 fn reason(loss: Loss) -> &'static str {

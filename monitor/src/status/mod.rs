@@ -10,6 +10,7 @@ pub use http::{Listener, ask};
 use crate::hub::Hub;
 use crate::kernel::LossCounters;
 use crate::kubernetes::Board;
+use crate::subscribers::Roll;
 
 /// What is known of the monitor itself.
 #[derive(Debug, Default)]
@@ -32,6 +33,8 @@ pub struct Parts {
     pub losses: LossCounters,
     /// What is known of Kubernetes; `None`: it is not watched.
     pub board: Option<Arc<Board>>,
+    /// Who is connected.
+    pub roll: Arc<Roll>,
 }
 
 impl Status {

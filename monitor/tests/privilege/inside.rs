@@ -16,6 +16,7 @@ use obit_monitor::reader::ReaderThread;
 use obit_monitor::registry::Limits;
 use obit_monitor::socket::{self, Settings};
 use obit_monitor::stall::Bounds;
+use obit_monitor::subscribers::Roll;
 use tokio::sync::oneshot;
 
 use crate::attempts::attempts;
@@ -98,7 +99,8 @@ fn taken_over(path: &Path, keep: Keep, network: bool) {
             end.send(()).unwrap();
         });
         let end = async { ended.await.unwrap() };
-        socket::serve(listener, hub, None, Settings::default(), end).await;
+        let roll = Arc::new(Roll::new(None, None));
+        socket::serve(listener, hub, None, roll, Settings::default(), end).await;
         drop(file);
     });
 }

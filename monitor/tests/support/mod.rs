@@ -20,6 +20,7 @@ use obit_monitor::registry::Limits;
 use obit_monitor::sighting::{MonotonicNs, NetnsCookie, Observation, Sighting, SocketCookie};
 use obit_monitor::socket::{self, Settings};
 use obit_monitor::stall::Bounds;
+use obit_monitor::subscribers::Roll;
 use obit_protocol::{
     ClientMessage, FrameCodec, Goodbye, GoodbyeReason, Hello, MonitorMessage, Notice, Snapshot, Watch, Welcome,
     client_message, monitor_message::Message,
@@ -41,6 +42,7 @@ pub(crate) struct Monitor {
     pub(crate) filter: Addresses,
     pub(crate) lost: Arc<AtomicU64>,
     pub(crate) board: Option<Arc<Board>>,
+    pub(crate) roll: Arc<Roll>,
     sightings: mpsc::UnboundedSender<Sighting>,
     news: Arc<Notify>,
     stop: Option<oneshot::Sender<()>>,
@@ -55,6 +57,8 @@ pub(crate) struct Setup {
     pub(crate) filter_room: usize,
     /// What is known of Kubernetes; `None`: it is not watched.
     pub(crate) board: Option<Arc<Board>>,
+    /// Who may ask what.
+    pub(crate) roll: Arc<Roll>,
 }
 
 impl Default for Setup {
@@ -72,6 +76,7 @@ impl Default for Setup {
             },
             filter_room: 65_536,
             board: None,
+            roll: Arc::new(Roll::new(None, None)),
         }
     }
 }
@@ -101,10 +106,10 @@ impl Monitor {
         let (listener, file) = socket::bind(path, setup.settings.epoch).unwrap();
         let (stop, stopped) = oneshot::channel();
         let serving = Arc::clone(&hub);
-        let board = setup.board.clone();
+        let (board, roll) = (setup.board.clone(), Arc::clone(&setup.roll));
         let server = tokio::spawn(async move {
             let stopped = async { stopped.await.unwrap_or_default() };
-            socket::serve(listener, serving, board, setup.settings, stopped).await;
+            socket::serve(listener, serving, board, roll, setup.settings, stopped).await;
             drop(file);
         });
         Self {
@@ -113,6 +118,7 @@ impl Monitor {
             filter,
             lost,
             board: setup.board,
+            roll: setup.roll,
             sightings,
             news,
             stop: Some(stop),
