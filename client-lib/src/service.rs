@@ -98,6 +98,8 @@ pub struct ServiceEndpoint {
     pub address: SocketAddr,
     /// Where it runs, where that is known.
     pub zone: Option<Arc<str>>,
+    /// The zones whose clients are meant to use it, where Kubernetes says so (`hints.forZones`).
+    pub for_zones: Vec<Arc<str>>,
     /// Whether it is to be given work.
     pub ready: bool,
     /// Whether it can take work, even though it may be about to end.

@@ -22,6 +22,7 @@ fn endpoint(host: u8) -> obit_protocol::Endpoint {
         ready: true,
         serving: true,
         terminating: false,
+        for_zones: vec!["b".to_owned()],
     }
 }
 
@@ -111,6 +112,7 @@ async fn the_monitor_is_asked_by_name_and_its_sets_are_published() {
     };
     assert_eq!(addresses(&published), ["10.0.0.1:50051", "10.0.0.4:50051"]);
     assert_eq!(published[0].zone().map(|zone| &**zone), Some("a"));
+    assert_eq!(published[0].zone_hints(), ["b".into()]);
     // In two parts.
     let part = obit_protocol::Endpoints {
         more: true,

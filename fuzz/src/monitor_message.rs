@@ -80,6 +80,7 @@ fn endpoint(peer: Peer) -> Endpoint {
         ready: true,
         serving: true,
         terminating: true,
+        for_zones: vec!["a".to_owned(), "b".to_owned()],
     }
 }
 

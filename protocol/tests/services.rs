@@ -102,6 +102,7 @@ proptest! {
     ) {
         let endpoints = conditions.into_iter().map(|([ready, serving, terminating], address, zone)| Endpoint {
             peer: Some(Peer { address: address.to_vec(), port: 80 }),
+            for_zones: vec![zone.clone(); usize::from(ready)],
             zone,
             ready,
             serving,

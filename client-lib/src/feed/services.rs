@@ -181,6 +181,7 @@ fn endpoint(service: &Service, told: &wire::Endpoint) -> Option<ServiceEndpoint>
         Ok(address) => Some(ServiceEndpoint {
             address,
             zone: (!told.zone.is_empty()).then(|| told.zone.as_str().into()),
+            for_zones: told.for_zones.iter().map(|zone| zone.as_str().into()).collect(),
             ready: told.ready,
             serving: told.serving,
             terminating: told.terminating,

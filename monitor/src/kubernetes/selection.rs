@@ -86,12 +86,13 @@ fn endpoint(address: SocketAddr, pod: &Pod) -> Endpoint {
         ready: pod.ready,
         serving: pod.serving,
         terminating: pod.terminating,
+        for_zones: pod.for_zones.iter().map(|zone| zone.to_string()).collect(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::discovery::v1::EndpointSlice;
+    use k8s_openapi::api::discovery::v1::{EndpointHints, EndpointSlice, ForZone};
 
     use super::super::names::Names;
     use super::super::slice::read;
@@ -146,13 +147,27 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_of_a_dual_stack_service_is_told_in_both_families() {
+        let mut sixes = object("b", &[("grpc", 1)], &["2001:db8::1"]);
+        sixes.address_type = "IPv6".to_owned();
+        let both = slices(&[sixes, object("a", &[("grpc", 1)], &["10.0.0.1"])]);
+        assert_eq!(addresses(&both, named("grpc")), ["10.0.0.1:1", "[2001:db8::1]:1"]);
+    }
+
+    #[test]
     fn every_pod_is_told_with_its_zone_and_its_conditions() {
         let mut slice = object("a", &[("grpc", 1)], &[]);
         slice.endpoints.push(ending("10.0.0.1"));
         slice.endpoints[0].zone = Some("west".to_owned());
+        let zone = |name: &str| ForZone { name: name.to_owned() };
+        slice.endpoints[0].hints = Some(EndpointHints {
+            for_zones: Some(vec![zone("west"), zone("north")]),
+            ..EndpointHints::default()
+        });
         let endpoints = select(&slices(&[slice]), &named("grpc")).unwrap();
         let it = &endpoints[0];
         assert_eq!((it.ready, it.serving, it.terminating), (false, true, true));
         assert_eq!(it.zone, "west");
+        assert_eq!(it.for_zones, ["west", "north"]);
     }
 }

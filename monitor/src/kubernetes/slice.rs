@@ -11,6 +11,9 @@ use crate::endpoint::PodUid;
 /// The label by which a slice says whose it is.
 pub(super) const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
+/// The most zones an endpoint may be meant for: what the API itself allows (`hints.forZones`, `discovery.k8s.io/v1`).
+const ZONES_MAX: usize = 8;
+
 /// A slice, as far as it matters here.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Slice {
@@ -37,6 +40,8 @@ pub(super) struct Pod {
     pub(super) uid: PodUid,
     /// Where it runs.
     pub(super) zone: Option<Arc<str>>,
+    /// The zones whose clients are meant to use it.
+    pub(super) for_zones: Box<[Arc<str>]>,
     pub(super) ready: bool,
     pub(super) serving: bool,
     pub(super) terminating: bool,
@@ -128,10 +133,17 @@ fn pod(ip: IpAddr, endpoint: &Endpoint, names: &mut Names) -> Pod {
         ip,
         uid: uid.map_or(PodUid::UNKNOWN, PodUid::of),
         zone: endpoint.zone.as_deref().map(|zone| names.share(zone)),
+        for_zones: for_zones(endpoint, names),
         ready: conditions.and_then(|it| it.ready).unwrap_or(true),
         serving: conditions.and_then(|it| it.serving).unwrap_or(true),
         terminating: conditions.and_then(|it| it.terminating).unwrap_or(false),
     }
+}
+
+fn for_zones(endpoint: &Endpoint, names: &mut Names) -> Box<[Arc<str>]> {
+    let hints = endpoint.hints.as_ref().and_then(|hints| hints.for_zones.as_ref());
+    let zones = hints.into_iter().flatten().take(ZONES_MAX);
+    zones.map(|zone| names.share(&zone.name)).collect()
 }
 
 #[cfg(test)]

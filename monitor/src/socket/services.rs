@@ -287,6 +287,7 @@ mod tests {
             ready: true,
             serving: true,
             terminating: false,
+            for_zones: vec!["a-zone-with-a-name".into()],
         };
         Answer {
             endpoints: (1..=endpoints).map(endpoint).collect(),

@@ -16,6 +16,7 @@ pub struct Candidate {
     weight: u32,
     pub(super) load: Loads,
     zone: Option<Arc<str>>,
+    zone_hints: Arc<[Arc<str>]>,
     since: Instant,
 }
 
@@ -32,6 +33,7 @@ impl Candidate {
             weight: endpoint.weight(),
             load,
             zone: endpoint.zone().cloned(),
+            zone_hints: endpoint.shared_zone_hints(),
             since,
         }
     }
@@ -80,6 +82,12 @@ impl Candidate {
     #[must_use]
     pub fn zone(&self) -> Option<&str> {
         self.zone.as_deref()
+    }
+
+    /// The zones whose clients are meant to use it; none where that is not said.
+    #[must_use]
+    pub fn zone_hints(&self) -> &[Arc<str>] {
+        &self.zone_hints
     }
 
     /// When it came into rotation, for the first time or after an eviction.

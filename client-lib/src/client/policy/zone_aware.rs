@@ -21,6 +21,9 @@ use super::{Call, Candidate, Picker, Policy};
 ///
 /// Put [`SlowStart`](super::SlowStart) around this policy, not into it: a zone of newcomers is a weak one.
 ///
+/// Where every endpoint says whom it is meant for ([`Endpoint::with_zone_hints`](crate::resolve::Endpoint::with_zone_hints)) and some are
+/// meant for this zone, Kubernetes has divided them already: those take all calls, wherever they run, as with kube-proxy.
+///
 /// A zone whose endpoints do not [suit](Call::suits) a call gives it away as well. A pick costs a draw more than the policy inside.
 ///
 /// ```
@@ -68,8 +71,17 @@ impl<P: Policy> ZoneAware<P> {
 
 impl<P: Policy> Policy for ZoneAware<P> {
     fn prepare(&self, candidates: Arc<[Candidate]>, now: Instant) -> Box<dyn Picker> {
-        let plan = Plan::of(&candidates, &self.zone);
-        let at_home = |candidate: &Candidate| candidate.zone() == Some(&self.zone);
+        let mut plan = Plan::of(&candidates, &self.zone);
+        let meant = |candidate: &Candidate| candidate.zone_hints().contains(&self.zone);
+        let divided = candidates.iter().all(|candidate| !candidate.zone_hints().is_empty());
+        let divided = divided && candidates.iter().any(meant);
+        if divided {
+            plan = Plan::divided();
+        }
+        let at_home = |candidate: &Candidate| match divided {
+            true => meant(candidate),
+            false => candidate.zone() == Some(&self.zone),
+        };
         // Nobody here, or nobody elsewhere.
         if candidates.iter().all(at_home) || !candidates.iter().any(at_home) {
             return self.policy.prepare(candidates, now);
@@ -127,6 +139,14 @@ impl<'a> Plan<'a> {
                 (home << 32) / total.max(1)
             },
             spare: spare.collect(),
+        }
+    }
+
+    /// Everything stays with those it is meant for; others help where these do not suit.
+    fn divided() -> Self {
+        Self {
+            kept: u64::MAX,
+            spare: BTreeMap::new(),
         }
     }
 
@@ -215,6 +235,38 @@ mod tests {
     #[test]
     fn without_endpoints_here_everyone_serves() {
         assert_shares(&shares_from("d", &zoned(&[1, 3, 5]), 30_000), &[1; 9], 10.0);
+    }
+
+    /// One endpoint in each of these zones, meant for the clients of others.
+    fn hinted(hints: &[&[&str]]) -> Arc<[Candidate]> {
+        let candidate = |(index, hints): (usize, &&[&str])| {
+            let hints = hints.iter().map(|zone| Arc::from(*zone));
+            let endpoint = endpoint(index).with_zone(ZONES[index]).with_zone_hints(hints);
+            Candidate::new(&endpoint, Scripted::seeded(0).now.get())
+        };
+        hints.iter().enumerate().map(candidate).collect()
+    }
+
+    #[test]
+    fn where_kubernetes_has_divided_the_endpoints_its_word_counts() {
+        let candidates = hinted(&[&["b"], &["a", "b"], &["a"]]);
+        assert_shares(&shares_from("a", &candidates, 30_000), &[0, 1, 1], 5.0);
+        // Not meant for anybody here, or not said of all: as if nothing was said.
+        assert_shares(&shares_from("d", &candidates, 30_000), &[1, 1, 1], 5.0);
+        assert_shares(
+            &shares_from("a", &hinted(&[&["b"], &["a"], &[]]), 3_000),
+            &[1, 0, 0],
+            5.0,
+        );
+    }
+
+    #[test]
+    fn what_those_meant_do_not_suit_goes_to_others() {
+        let candidates = hinted(&[&["b"], &["a"]]);
+        let outside = Scripted::seeded(2);
+        let picker = ZoneAware::in_zone("a", RoundRobin::default()).prepare(candidates.clone(), outside.now.get());
+        let (head, tried) = (head(), [candidates[1].address()]);
+        assert_eq!(picker.pick(&Call::new(&head, &outside).after(&tried)), 0);
     }
 
     #[test]

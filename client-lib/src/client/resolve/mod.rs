@@ -41,6 +41,7 @@ pub struct Endpoint {
     address: SocketAddr,
     weight: u32,
     zone: Option<Arc<str>>,
+    zone_hints: Arc<[Arc<str>]>,
 }
 
 impl Endpoint {
@@ -51,6 +52,7 @@ impl Endpoint {
             address,
             weight: 1,
             zone: None,
+            zone_hints: Arc::default(),
         }
     }
 
@@ -66,6 +68,16 @@ impl Endpoint {
     pub fn with_zone(self, zone: impl Into<Arc<str>>) -> Self {
         Self {
             zone: Some(zone.into()),
+            ..self
+        }
+    }
+
+    /// The zones whose clients are meant to use it (in Kubernetes `hints.forZones`, which a service with `trafficDistribution`
+    /// has). Default: none, it is meant for everybody.
+    #[must_use]
+    pub fn with_zone_hints(self, zones: impl IntoIterator<Item = Arc<str>>) -> Self {
+        Self {
+            zone_hints: zones.into_iter().collect(),
             ..self
         }
     }
@@ -86,6 +98,16 @@ impl Endpoint {
     #[must_use]
     pub fn zone(&self) -> Option<&Arc<str>> {
         self.zone.as_ref()
+    }
+
+    /// The zones whose clients are meant to use it; none where that is not said.
+    #[must_use]
+    pub fn zone_hints(&self) -> &[Arc<str>] {
+        &self.zone_hints
+    }
+
+    pub(crate) fn shared_zone_hints(&self) -> Arc<[Arc<str>]> {
+        Arc::clone(&self.zone_hints)
     }
 
     /// The same with its address in the form in which the client compares addresses: v4 where v6 only wraps it.

@@ -25,6 +25,9 @@ pub(crate) fn endpoints(pods: &[Pod], family: IpFamily) -> Vec<Endpoint> {
         if known.zone.is_none() {
             known.zone.clone_from(&pod.zone);
         }
+        if known.for_zones.is_empty() {
+            known.for_zones.clone_from(&pod.for_zones);
+        }
     }
     family.choose(|family| {
         let pods: Vec<_> = by_address
@@ -42,7 +45,7 @@ pub(crate) fn endpoints(pods: &[Pod], family: IpFamily) -> Vec<Endpoint> {
 }
 
 fn endpoint(pod: &Pod) -> Endpoint {
-    let endpoint = Endpoint::new(pod.address);
+    let endpoint = Endpoint::new(pod.address).with_zone_hints(pod.for_zones.iter().cloned());
     match &pod.zone {
         Some(zone) => endpoint.with_zone(zone.clone()),
         None => endpoint,
@@ -59,6 +62,7 @@ mod tests {
         Pod {
             address: address.parse().unwrap(),
             zone: None,
+            for_zones: Vec::new(),
             ready: conditions.contains('r'),
             serving: conditions.contains('s'),
             terminating: conditions.contains('t'),
@@ -117,6 +121,7 @@ mod tests {
                     SocketAddr::from(([10, 0, 0, host], 80))
                 },
                 zone: zone.map(Into::into),
+                for_zones: Vec::new(),
                 ready,
                 serving,
                 terminating,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
 
@@ -109,10 +110,20 @@ fn pod(address: SocketAddr, endpoint: &Endpoint) -> Pod {
     Pod {
         address,
         zone: endpoint.zone.as_deref().map(Into::into),
+        for_zones: for_zones(endpoint),
         ready: conditions.and_then(|it| it.ready).unwrap_or(true),
         serving: conditions.and_then(|it| it.serving).unwrap_or(true),
         terminating: conditions.and_then(|it| it.terminating).unwrap_or(false),
     }
+}
+
+fn for_zones(endpoint: &Endpoint) -> Vec<Arc<str>> {
+    let hints = endpoint.hints.as_ref().and_then(|hints| hints.for_zones.as_ref());
+    hints
+        .into_iter()
+        .flatten()
+        .map(|zone| zone.name.as_str().into())
+        .collect()
 }
 
 #[cfg(test)]
@@ -210,14 +221,16 @@ mod tests {
     }
 
     #[test]
-    fn the_zone_is_where_the_pod_runs_not_whom_it_is_meant_for() {
+    fn the_zone_is_where_the_pod_runs_and_whom_it_is_meant_for_another_matter() {
         let mut slice = slice("IPv4", &[("grpc", 1)], &["10.0.0.1"]);
         slice.endpoints[0].zone = Some("a".to_owned());
         slice.endpoints[0].hints = Some(EndpointHints {
             for_zones: Some(vec![ForZone { name: "b".to_owned() }]),
             ..EndpointHints::default()
         });
-        assert_eq!(read_one(&slice, 1).pods[0].zone.as_deref(), Some("a"));
+        let pod = &read_one(&slice, 1).pods[0];
+        assert_eq!(pod.zone.as_deref(), Some("a"));
+        assert_eq!(pod.for_zones, ["b".into()]);
     }
 
     #[test]
