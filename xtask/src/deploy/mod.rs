@@ -44,7 +44,8 @@ const REFUSED: [(&str, &str); 9] = [
 ];
 
 /// Values beside the defaults that must render.
-const ACCEPTED: [&[&str]; 5] = [
+const ACCEPTED: [&[&str]; 6] = [
+    &[r#"servicePolicy=default = "allow""#],
     // What YAML makes of `off`.
     &["kubernetes=false", "networkPolicy.enabled=false"],
     &["kubernetes=off", "rbac.create=false", "serviceAccount.create=false"],
@@ -102,6 +103,10 @@ pub(crate) fn check(kubectl: &Path, helm: &Path) -> Vec<(String, Result<()>)> {
     let mut results = vec![
         ("deploy: helm lint".to_owned(), tools.lint()),
         ("deploy: the example".to_owned(), tools.kustomize("example").map(drop)),
+        (
+            "deploy: the overlay service-policy".to_owned(),
+            tools.kustomize("overlays/service-policy").map(drop),
+        ),
     ];
     for (overlay, values) in PAIRS {
         let name = format!("deploy: {overlay} and the chart say the same");
