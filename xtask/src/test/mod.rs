@@ -1,9 +1,5 @@
 //! `test`: everything CI checks, stage by stage; a failed stage does not hide the next.
 
-#[expect(
-    dead_code,
-    reason = "the last stage as soon as the images are built here and the cases have passed once"
-)]
 mod e2e;
 mod features;
 mod fuzz;
@@ -64,6 +60,9 @@ pub(crate) fn test() -> Result<ExitCode> {
         );
         tally.skipped.extend(kernels::RELEASES.map(kernels::check_name));
     }
+    // Last, as it takes longest and hides nothing when it fails.
+    stage("Kubernetes");
+    e2e::check(&mut tally);
     Ok(tally.close())
 }
 
