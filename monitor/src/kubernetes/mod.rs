@@ -18,6 +18,7 @@ mod names;
 mod pods;
 mod selection;
 mod slice;
+mod spread;
 mod watch;
 
 pub use board::{Answer, Asked, Board, Mailbox, View};

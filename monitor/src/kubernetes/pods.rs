@@ -1,7 +1,6 @@
 //! The watch of this node's pods: their names alone, for the roll.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
@@ -10,15 +9,9 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Api, Client};
 
-use super::error;
 use super::watch::Access;
+use super::{error, spread};
 use crate::subscribers::{PodName, Roll, Uid};
-
-/// The pause before a way to the API is looked for again. That there is none, the other watch says.
-const PAUSE: Duration = Duration::from_secs(5);
-
-/// How long a watch lasts before it is begun anew where it was, seconds.
-const WATCH_SECONDS: u32 = 120;
 
 /// The pods of one node, and who is told their names.
 #[derive(Debug, Clone)]
@@ -38,19 +31,24 @@ impl NodePods {
             let client = access.config().await.and_then(Client::try_from);
             match client {
                 Ok(client) => self.watch_once(client, &mut lost).await,
+                // The other watch says so to everyone.
                 Err(error) => tracing::debug!(%error, "no way to the Kubernetes API"),
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(spread::pause()).await;
         }
     }
 
     /// Watches until the watch has to be begun anew.
     async fn watch_once(&self, client: Client, lost: &mut bool) {
-        // From the API's cache, which finds the pods of a node without a look at all the others; and of each only its metadata.
-        let config = Config::default()
-            .fields(&format!("spec.nodeName={}", self.node))
-            .timeout(WATCH_SECONDS)
-            .any_semantic();
+        // From the API's cache, which finds the pods of a node without a look at all the others; and of each only its metadata. In one
+        // piece: asked for pages, kube-core leaves out that the cache will do, and a node has no more pods than fit in one.
+        let config = Config {
+            page_size: None,
+            ..Config::default()
+                .fields(&format!("spec.nodeName={}", self.node))
+                .timeout(spread::watch_seconds())
+                .any_semantic()
+        };
         let api: Api<PartialObjectMeta<Pod>> = Api::all(client);
         let mut events = watcher(api, config).default_backoff().boxed();
         while let Some(event) = events.next().await {

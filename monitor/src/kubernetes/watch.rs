@@ -23,20 +23,14 @@ use tokio::sync::Notify;
 use tower::util::MapResponseLayer;
 
 use super::board::{Answer, Board};
-use super::error;
 use super::pods::NodePods;
+use super::{error, spread};
 use crate::clock;
 use crate::hub::{CHUNK, Hub};
 use crate::sighting::MonotonicNs;
 
-/// The pause before a way to the API is looked for again.
-const PAUSE: Duration = Duration::from_secs(5);
-
 /// How long the API may be away before what it told is called stale: a watch that is taken up again at once is no loss.
 const GRACE: Duration = Duration::from_secs(3);
-
-/// How long a watch lasts before it is begun anew where it was, seconds. An API that vanished without a word is missed by then.
-const WATCH_SECONDS: u32 = 120;
 
 /// How many slices are listed at once where the API does not stream them: about 4 MB of JSON, if they are full.
 const PAGE: u32 = 100;
@@ -114,7 +108,7 @@ impl Watch {
                 Ok(client) => self.watch_all(client).await,
                 Err(error) => self.lost(error::no_client(&error)),
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(spread::pause()).await;
         }
     }
 
@@ -144,7 +138,7 @@ impl Watch {
         }
         loop {
             let config = Config {
-                timeout: Some(WATCH_SECONDS),
+                timeout: Some(spread::watch_seconds()),
                 page_size: Some(PAGE),
                 initial_list_strategy: self.strategy.clone(),
                 ..Config::default()
