@@ -19,6 +19,9 @@ pub(super) const DAEMONSET: &str = "daemonset/obit-monitor";
 /// How long a rollout may take: of each ten seconds are waited for by `minReadySeconds`, node by node.
 pub(super) const PATIENCE: Duration = Duration::from_secs(150);
 
+/// After that the DaemonSet's controller is taken to have lost sight of it, see docs/troubleshooting.md.
+const STALLED: Duration = Duration::from_secs(75);
+
 /// A monitor's pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pod {
@@ -40,6 +43,14 @@ pub(super) fn ensure(stage: &Stage) -> Result<()> {
 
 /// Waits until it is ready on each node.
 pub(super) fn rolled_out(stage: &Stage) -> Result<()> {
+    if stage.kubectl().rollout_status(NAMESPACE, DAEMONSET, STALLED).is_ok() {
+        return Ok(());
+    }
+    eprintln!("  not rolled out after {STALLED:?}: reminding the controller of the DaemonSet by an annotation");
+    let reminder = format!("obit.e2e/reminded-at={}", clock::realtime_ns());
+    stage
+        .kubectl()
+        .run(&["-n", NAMESPACE, "annotate", "--overwrite", DAEMONSET, &reminder])?;
     let waited = stage.kubectl().rollout_status(NAMESPACE, DAEMONSET, PATIENCE);
     waited
         .map(drop)
