@@ -250,14 +250,12 @@ mod tests {
     #[test]
     fn where_kubernetes_has_divided_the_endpoints_its_word_counts() {
         let candidates = hinted(&[&["b"], &["a", "b"], &["a"]]);
-        assert_shares(&shares_from("a", &candidates, 30_000), &[0, 1, 1], 5.0);
+        let shares = shares_from("a", &candidates, 30_000);
+        assert_eq!(shares[0], 0);
+        assert_shares(&shares[1..], &[1, 1], 5.0);
         // Not meant for anybody here, or not said of all: as if nothing was said.
         assert_shares(&shares_from("d", &candidates, 30_000), &[1, 1, 1], 5.0);
-        assert_shares(
-            &shares_from("a", &hinted(&[&["b"], &["a"], &[]]), 3_000),
-            &[1, 0, 0],
-            5.0,
-        );
+        assert_eq!(shares_from("a", &hinted(&[&["b"], &["a"], &[]]), 3_000), [3_000, 0, 0]);
     }
 
     #[test]
