@@ -15,7 +15,7 @@ const MEMORY_PER_BYTE: usize = 8;
 const MEMORY_BESIDE: usize = 8 * 1024;
 
 /// The structures whose members the programs read.
-const ROOTS: [&str; 7] = [
+const ROOTS: [&str; 12] = [
     "sock",
     "tcp_sock",
     "net",
@@ -23,6 +23,11 @@ const ROOTS: [&str; 7] = [
     "sock_exterr_skb",
     "cgroup",
     "kernfs_node",
+    "task_struct",
+    "files_struct",
+    "fdtable",
+    "file",
+    "socket",
 ];
 
 /// What must hold for any bytes taken for type information: reading them ends, takes little memory, always says the same,
