@@ -1,6 +1,6 @@
 //! `image`: obit's programs as images for containers.
 //!
-//! [`build`] makes a static program, [`pack`] puts it into an image without anything else, [`sbom`] says what it consists of, [`twice`]
+//! [`build`] makes a static program, [`mod@pack`] puts it into an image without anything else, [`sbom`] says what it consists of, [`twice`]
 //! whether it depends on where it was built. [`engine`] is the other way, in a container.
 
 mod archive;
