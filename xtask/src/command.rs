@@ -19,6 +19,25 @@ pub(crate) fn cargo(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> C
     command
 }
 
+/// What is built in the release profile, and how much time its compiler may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Figures that are compared with others': as the profile says.
+    Measure,
+    /// Whether it works: hardly optimised, which compiles in about half the time.
+    Try,
+}
+
+impl Purpose {
+    /// Tells cargo of it.
+    pub(crate) fn tell(self, cargo: &mut Command) -> &mut Command {
+        match self {
+            Self::Measure => cargo,
+            Self::Try => cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
+        }
+    }
+}
+
 /// What cargo says of the workspace's own packages.
 pub(crate) fn metadata() -> Result<serde_json::Value> {
     let output = cargo(["metadata", "--format-version=1", "--no-deps"])

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 
-use crate::command::{cargo, must, run, target_directory};
+use crate::command::{Purpose, cargo, must, run, target_directory};
 use crate::{ebpf, host, peers};
 
 /// Runs the lab with these arguments; its exit code is ours.
@@ -14,7 +14,7 @@ pub(crate) fn lab(arguments: &[OsString]) -> Result<ExitCode> {
     let mut command = if only_reads(arguments) {
         reader()?
     } else {
-        let command = prepare()?;
+        let command = prepare(Purpose::Measure)?;
         peers::provide(arguments)?;
         command
     };
@@ -25,18 +25,12 @@ pub(crate) fn lab(arguments: &[OsString]) -> Result<ExitCode> {
 }
 
 /// Installs, builds, and gives back the command that starts the lab.
-pub(crate) fn prepare() -> Result<Command> {
+pub(crate) fn prepare(purpose: Purpose) -> Result<Command> {
     // A question for help or a wrong flag still costs a build: the flags are the lab's own.
     host::install_lab_tools()?;
     ebpf::build().context("the eBPF programs")?;
-    must(&mut cargo([
-        "build",
-        "--release",
-        "-p",
-        "obit-monitor",
-        "-p",
-        "obit-lab",
-    ]))?;
+    let mut build = cargo(["build", "--release", "-p", "obit-monitor", "-p", "obit-lab"]);
+    must(purpose.tell(&mut build))?;
     host::as_root(binary("obit-lab")?)
 }
 

@@ -1,6 +1,7 @@
 //! obit's own commands; `cargo xtask --help` lists them.
 
 mod bench;
+mod clock;
 mod command;
 mod deploy;
 mod e2e;

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 
 use anyhow::Result;
 
-use crate::command::find_program;
+use crate::command::{Purpose, find_program};
 use crate::host;
 
 /// Where a peer comes from.
@@ -59,10 +59,10 @@ impl Source {
     }
 
     /// Builds or fetches it. What cannot be had is said here and is absent in the lab's report.
-    pub(crate) fn provide(self) -> Result<()> {
+    pub(crate) fn provide(self, purpose: Purpose) -> Result<()> {
         match self {
             Self::Go => own::go(),
-            Self::Ginepro => own::ginepro(),
+            Self::Ginepro => own::ginepro(purpose),
             Self::Envoy => envoy::fetch(),
             Self::Nginx => {
                 if let Err(error) = host::install_proxies() {
@@ -76,7 +76,7 @@ impl Source {
 
 /// Provides the peers that the lab is asked for.
 pub(crate) fn provide(arguments: &[OsString]) -> Result<()> {
-    asked_for(arguments).try_for_each(Source::provide)
+    asked_for(arguments).try_for_each(|source| source.provide(Purpose::Measure))
 }
 
 /// The sources of the peers that are named; a matrix that names no client is one of all.

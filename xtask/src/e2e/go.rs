@@ -16,8 +16,9 @@ const OLDEST: (u32, u32) = (1, 26);
 /// Where Go lies when it was unpacked as its own page says and nobody has put it on the `PATH`.
 const UNPACKED: &str = "/usr/local/go/bin/go";
 
-/// What every build of ours does: no paths of this machine in programs, no table of symbols.
-const FLAGS: [&str; 2] = ["-trimpath", "-buildvcs=false"];
+/// What every build of ours does: no paths of this machine in programs, no table of symbols, and no inlining, which is a third of the
+/// compiler's work (Go's own compiler took 76 s of processor time in place of 118).
+const FLAGS: [&str; 3] = ["-trimpath", "-buildvcs=false", "-gcflags=all=-l"];
 const LINKER: &str = "-s -w";
 
 /// Where Go works, in the folder for what it does on the way.
@@ -125,6 +126,8 @@ impl Go {
             .env("GOWORK", "off")
             .env("GO111MODULE", "on")
             .env("CGO_ENABLED", "0")
+            // The compiler's own: it is gone before its memory is short.
+            .env("GOGC", "400")
             .env("GOCACHE", self.folder.join("compiled"))
             .env("GOMODCACHE", self.folder.join("modules"))
             .env("GOTMPDIR", temporary)

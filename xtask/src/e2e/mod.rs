@@ -4,7 +4,6 @@
 //! former two with [`go`], whose silence [`watch`] fills with [`progress`]; [`images`] packs what pods are started from. The cluster
 //! itself and the cases are those of the crate `obit-e2e`, to which everything is handed over.
 
-mod clock;
 mod debian;
 mod go;
 mod images;
@@ -74,7 +73,7 @@ pub(crate) fn clients() -> Result<[PathBuf; 2]> {
 
 fn command(arguments: &Arguments) -> Result<Command> {
     let target = target_directory()?;
-    let program = target.join("release/obit-e2e");
+    let program = target.join("debug/obit-e2e");
     // Before anything is built, so that ten minutes are not spent on what cannot be run.
     let mut command = match arguments.kubeconfig {
         Some(_) => Command::new(&program),
@@ -92,7 +91,8 @@ fn command(arguments: &Arguments) -> Result<Command> {
         Some(_) => Vec::new(),
         None => images::provide(&folder)?,
     };
-    must(&mut cargo(["build", "--release", "-p", "obit-e2e"]))?;
+    // It waits for others nearly all the time.
+    must(&mut cargo(["build", "-p", "obit-e2e"]))?;
     command.args(words(arguments, &folder, &target, &images));
     Ok(command)
 }

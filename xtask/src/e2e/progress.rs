@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::clock::minutes;
+
 /// How far a command of Go's has come.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Progress {
@@ -57,14 +59,6 @@ impl Progress {
 fn is_element(element: &str) -> bool {
     let allowed = |it: char| it.is_ascii_alphanumeric() || "-._~".contains(it);
     !element.is_empty() && element.chars().all(allowed)
-}
-
-/// A time as people say it: `45 s`, `3 min 10 s`.
-pub(super) fn minutes(time: Duration) -> String {
-    match (time.as_secs() / 60, time.as_secs() % 60) {
-        (0, seconds) => format!("{seconds} s"),
-        (minutes, seconds) => format!("{minutes} min {seconds} s"),
-    }
 }
 
 #[cfg(test)]

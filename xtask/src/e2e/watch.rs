@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::clock::Stopwatch;
 use super::progress::Progress;
+use crate::clock::Stopwatch;
 use crate::command::spell;
 
 /// How often progress is shown on a terminal, and elsewhere.

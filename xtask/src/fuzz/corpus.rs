@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 
 use super::tools::Tools;
 use crate::command::{aside, cargo, must, spell, workspace_root};
+use crate::test::features_of_library;
 
 /// Where a target's inputs are worked with.
 pub(super) fn working(tools: &Tools, target: &str) -> Result<PathBuf> {
@@ -22,8 +23,10 @@ fn saved(target: &str) -> PathBuf {
 /// Puts what is saved, and what the project's own types say today, where it is worked with.
 pub(super) fn prepare(tools: &Tools, targets: &[String]) -> Result<()> {
     let all = tools.folder("corpus", "")?;
-    let mut seeds = aside(cargo(["run", "--quiet", "-p", "obit-fuzz", "--example", "seeds", "--"]));
-    must(seeds.arg(&all))?;
+    // Not `-p obit-fuzz`, and with those features: then nothing is compiled that the tests had compiled otherwise.
+    let mut seeds = cargo(["run", "--quiet", "--example", "seeds"]);
+    seeds.args(features_of_library()?).arg("--").arg(&all);
+    must(&mut aside(seeds))?;
     for target in targets {
         let working = working(tools, target)?;
         for input in files(&saved(target))? {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use self::report::Progress;
-use crate::command::metadata;
+use crate::command::{Purpose, metadata};
 
 pub(crate) use self::run::Outcome;
 pub(crate) use self::tools::Tools;
@@ -52,10 +52,10 @@ pub(crate) fn fuzz(arguments: &Arguments) -> Result<ExitCode> {
             bail!("name one target for --reproduce: {}", targets.join(", "));
         };
         let input = std::path::absolute(input)?;
-        tools.build(&targets)?;
+        tools.build(&targets, Purpose::Measure)?;
         return run::reproduce(&tools, target, &input);
     }
-    let outcomes = session(&tools, &targets, arguments.seconds)?;
+    let outcomes = session(&tools, &targets, arguments.seconds, Purpose::Measure)?;
     if arguments.save {
         for outcome in outcomes.iter().filter(|outcome| outcome.failure.is_none()) {
             let (before, after) = corpus::save(&tools, &outcome.target)?;
@@ -100,8 +100,8 @@ fn chosen(named: &[String]) -> Result<Vec<String>> {
 ///
 /// # Errors
 /// They do not build, or cannot be run.
-pub(crate) fn session(tools: &Tools, targets: &[String], seconds: u64) -> Result<Vec<Outcome>> {
-    tools.build(targets)?;
+pub(crate) fn session(tools: &Tools, targets: &[String], seconds: u64, purpose: Purpose) -> Result<Vec<Outcome>> {
+    tools.build(targets, purpose)?;
     corpus::prepare(tools, targets)?;
     let progress: Vec<_> = targets.iter().map(|_| Mutex::new(Progress::default())).collect();
     let waiting = Mutex::new(targets.iter().zip(&progress));

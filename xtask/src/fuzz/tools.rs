@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::command::{aside, must, output, target_directory, workspace_root};
+use crate::command::{Purpose, aside, must, output, target_directory, workspace_root};
 use crate::ebpf::clean_command;
 use crate::host;
 
@@ -59,7 +59,7 @@ impl Tools {
     /// Builds these targets.
     ///
     /// They get a target directory of their own, as everything in it is built to be watched.
-    pub(super) fn build(&self, targets: &[String]) -> Result<()> {
+    pub(super) fn build(&self, targets: &[String], purpose: Purpose) -> Result<()> {
         let no_object = self.no_object()?;
         for target in targets {
             let mut command = aside(self.toolchain.command(&self.cargo_fuzz));
@@ -70,7 +70,7 @@ impl Tools {
                 .args(["--sanitizer", self.toolchain.sanitizer()])
                 .args(["--target", &self.platform, "--target-dir"])
                 .arg(&self.folder);
-            must(&mut command)?;
+            must(purpose.tell(&mut command))?;
         }
         Ok(())
     }

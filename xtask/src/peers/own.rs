@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::command::{cargo, find_program, run, spell, target_directory, workspace_root};
+use crate::command::{Purpose, cargo, find_program, run, spell, target_directory, workspace_root};
 
 /// Builds the peers in Go.
 pub(super) fn go() -> Result<()> {
@@ -28,7 +28,7 @@ pub(super) fn go() -> Result<()> {
 }
 
 /// Builds ginepro's peer, in a target folder of its own: its tonic is not the workspace's.
-pub(super) fn ginepro() -> Result<()> {
+pub(super) fn ginepro(purpose: Purpose) -> Result<()> {
     let program = cleared("obit-lab-ginepro")?;
     let folder = target_directory()?.join("ginepro");
     let mut build = cargo(["build", "--release", "--locked", "--manifest-path"]);
@@ -36,7 +36,7 @@ pub(super) fn ginepro() -> Result<()> {
         .arg(workspace_root().join("lab/peers/ginepro/Cargo.toml"))
         .arg("--target-dir")
         .arg(&folder);
-    if !run(&mut build)?.success() {
+    if !run(purpose.tell(&mut build))?.success() {
         eprintln!("ginepro is absent: `{}` failed, see above", spell(&build));
         return Ok(());
     }

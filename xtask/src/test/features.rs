@@ -24,7 +24,7 @@ fn public() -> Result<Vec<String>> {
 }
 
 /// `--features` with all of them: their tests are among the workspace's.
-pub(super) fn all() -> Result<[String; 2]> {
+pub(crate) fn all() -> Result<[String; 2]> {
     let features: Vec<_> = public()?.iter().map(|name| format!("{LIBRARY}/{name}")).collect();
     Ok(["--features".to_owned(), features.join(",")])
 }

@@ -3,6 +3,7 @@
 use anyhow::{Error, Result};
 
 use super::tally::Tally;
+use crate::command::Purpose;
 use crate::fuzz::{Outcome, Tools, all, session};
 
 const SECONDS: u64 = 60;
@@ -11,7 +12,7 @@ const SECONDS: u64 = 60;
 pub(crate) fn check(tally: &mut Tally) -> Result<()> {
     let targets = all()?;
     match Tools::find_or_install() {
-        Ok(tools) => count(tally, &targets, session(&tools, &targets, SECONDS)),
+        Ok(tools) => count(tally, &targets, session(&tools, &targets, SECONDS, Purpose::Try)),
         Err(error) => skip(tally, &targets, &error),
     }
     Ok(())

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::tally::Tally;
-use crate::command::{spell, target_directory};
+use crate::command::{Purpose, spell, target_directory};
 use crate::lab::prepare;
 use crate::peers::Source;
 
@@ -159,7 +159,7 @@ fn the_benches_work() -> Result<()> {
 
 /// Where nothing dies, no peer has an excuse, whether calls may be repeated or not.
 fn every_peer_works(source: Source) -> Result<()> {
-    source.provide()?;
+    source.provide(Purpose::Try)?;
     let (concurrency, requests) = (50, 50);
     let numbers = [concurrency, requests].map(|it: u32| it.to_string());
     for repeated in [&[][..], &["--not-idempotent"]] {
@@ -189,7 +189,7 @@ fn every_peer_works(source: Source) -> Result<()> {
 
 /// Runs the lab with these arguments; what it printed. Its last words are in the error when it fails.
 fn lab(arguments: &[&str]) -> Result<String> {
-    let mut lab = prepare()?;
+    let mut lab = prepare(Purpose::Try)?;
     lab.args(arguments);
     eprintln!("\x1b[1m   $ {}\x1b[0m", spell(&lab));
     lab.stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -1,14 +1,11 @@
 //! `test`: everything CI checks, stage by stage; a failed stage does not hide the next.
 
-#[expect(
-    dead_code,
-    reason = "the last stage as soon as all cases have passed in one run that began with nothing built"
-)]
 mod e2e;
 mod features;
 mod fuzz;
 mod lab;
 mod public_api;
+mod stages;
 mod tally;
 mod units;
 
@@ -18,10 +15,12 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::command::{cargo, metadata, run, spell};
+use crate::command::{Purpose, cargo, metadata, run, spell};
 use crate::peers::Source;
 use crate::{ebpf, host, kernels};
+pub(crate) use features::all as features_of_library;
 pub(crate) use public_api::{Arguments as PublicApi, public_api};
+use stages::Stages;
 pub(crate) use tally::Tally;
 
 /// The feature that a test target requires when it loads programs into the kernel or makes namespaces.
@@ -29,33 +28,33 @@ const KERNEL_TESTS: &str = "kernel-tests";
 
 /// Runs every stage; the exit code tells whether all of them passed.
 pub(crate) fn test() -> Result<ExitCode> {
-    let mut tally = Tally::default();
-    stage("formatting");
+    let (mut tally, mut stages) = (Tally::default(), Stages::start());
+    stages.begin("formatting");
     tally.check("formatting", run(&mut cargo(["fmt", "--all", "--check"]))?.success());
-    stage("eBPF object");
+    stages.begin("eBPF object");
     tally.outcome("eBPF object", &ebpf::build().map(drop));
-    stage("lints");
+    stages.begin("lints");
     // The lints look at the fuzz targets too, whose library is C++.
     if let Err(error) = host::install_cpp_compiler() {
         eprintln!("   {error:#}");
     }
     let lints = ["clippy", "--all-targets", "--all-features", "--", "-D", "warnings"];
     tally.check("lints", run(&mut cargo(lints))?.success());
-    stage("features of the library");
+    stages.begin("features of the library");
     features::check(&mut tally)?;
-    stage("docs");
+    stages.begin("docs");
     tally.check(
         "docs",
         run(cargo(["doc", "--no-deps", "--all-features"]).env("RUSTDOCFLAGS", "-D warnings"))?.success(),
     );
-    stage("public API of the library");
+    stages.begin("public API of the library");
     public_api::check(&mut tally);
-    stage("unit, property, socket and doc tests");
+    stages.begin("unit, property, socket and doc tests");
     cargo_test(&mut tally, cargo(["test", "--no-fail-fast"]).args(features::all()?))?;
-    stage("fuzzing");
+    stages.begin("fuzzing");
     fuzz::check(&mut tally)?;
-    privileged(&mut tally)?;
-    stage("kernel tests on other kernels");
+    privileged(&mut tally, &mut stages)?;
+    stages.begin("kernel tests on other kernels");
     if host::can_boot_machines() {
         kernels::stage(&mut tally);
     } else {
@@ -64,12 +63,16 @@ pub(crate) fn test() -> Result<ExitCode> {
         );
         tally.skipped.extend(kernels::RELEASES.map(kernels::check_name));
     }
+    // Last, as it takes longest and hides nothing when it fails.
+    stages.begin("Kubernetes");
+    e2e::check(&mut tally);
+    stages.close();
     Ok(tally.close())
 }
 
 /// The stages that need root. Elsewhere every test of theirs is named as skipped.
-fn privileged(tally: &mut Tally) -> Result<()> {
-    stage("kernel tests");
+fn privileged(tally: &mut Tally, stages: &mut Stages) -> Result<()> {
+    stages.begin("kernel tests");
     if !host::is_root() {
         eprintln!("   skipped: they need root. Next: run `cargo xtask test` as root");
         for test in list_kernel_tests()? {
@@ -80,14 +83,14 @@ fn privileged(tally: &mut Tally) -> Result<()> {
         return Ok(());
     }
     host::install_lab_tools()?;
-    Source::Nginx.provide()?;
+    Source::Nginx.provide(Purpose::Try)?;
     cargo_test(
         tally,
         kernel_tests()?.args(["--no-fail-fast", "--", "--test-threads=2"]),
     )?;
-    stage("short lab run");
+    stages.begin("short lab run");
     lab::check(tally)?;
-    stage("deployment");
+    stages.begin("deployment");
     units::check(tally);
     Ok(())
 }
@@ -96,7 +99,7 @@ fn privileged(tally: &mut Tally) -> Result<()> {
 fn kernel_tests() -> Result<Command> {
     let metadata = metadata()?;
     let mut command = cargo(["test"]);
-    // As in the stage before, so that the library is not built again.
+    // As in the stage before, so that nothing is built again but what has tests of this kind.
     command.args(features::all()?);
     for package in metadata["packages"].as_array().into_iter().flatten() {
         let targets = package["targets"].as_array().into_iter().flatten();
@@ -105,7 +108,8 @@ fn kernel_tests() -> Result<Command> {
             .filter_map(|it| it["name"].as_str())
             .collect();
         if let (Some(package), false) = (package["name"].as_str(), names.is_empty()) {
-            command.args(["-p", package, "--features", &format!("{package}/{KERNEL_TESTS}")]);
+            // Not `-p`: other features of what both depend on would be chosen, and all of it compiled again.
+            command.args(["--features", &format!("{package}/{KERNEL_TESTS}")]);
             command.args(names.iter().flat_map(|name| ["--test", name]));
         }
     }
@@ -150,8 +154,4 @@ fn cargo_test(tally: &mut Tally, command: &mut Command) -> Result<()> {
         tally.check(&format!("`{line}` (it did not build, or ended early)"), false);
     }
     Ok(())
-}
-
-fn stage(name: &str) {
-    eprintln!("\n\x1b[1;36m== {name}\x1b[0m");
 }
