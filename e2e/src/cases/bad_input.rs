@@ -1,73 +1,36 @@
 //! Applications that ask for what is not there or cannot be: told so, and nobody else is disturbed.
 
-use std::time::Duration;
+use anyhow::Result;
 
-use anyhow::{Result, bail};
-
-use crate::clock;
-use crate::interrupt;
 use crate::stage::Stage;
 
-use super::app::{App, Caller, NAMESPACE, SLOWEST_MS, now_ms};
+use super::app::{App, Asker, Caller, NAMESPACE, SLOWEST_MS, now_ms};
 
 /// What they ask for, and words of what they are to be told.
-const ASKED: [(&str, &str, &str); 2] = [
-    ("asks-for-nobody", "nobody", "nobody.obit-e2e"),
-    ("asks-for-no-name", "Not_A_Name", "Not_A_Name"),
+const ASKERS: [Asker<'static>; 2] = [
+    Asker {
+        pod: "asks-for-nobody",
+        service: "nobody",
+        namespace: NAMESPACE,
+        words: "nobody.obit-e2e",
+    },
+    Asker {
+        pod: "asks-for-no-name",
+        service: "Not_A_Name",
+        namespace: NAMESPACE,
+        words: "Not_A_Name",
+    },
 ];
-
-/// How long they may take to be told.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Starts them, and reads what they log.
 pub(super) fn bad_input(stage: &Stage) -> Result<String> {
     let app = App::ready(stage)?;
     let at = now_ms();
-    let manifest: String = ASKED.iter().map(|(pod, service, _)| asker(pod, service)).collect();
-    app.kubectl().apply(&manifest)?;
-    let told = ASKED.iter().try_for_each(|(pod, _, words)| told(&app, pod, words));
+    let told = app.ask(&ASKERS, is_reason);
     let seen = app.saw(at, (now_ms() - at) / 1_000 + 1);
-    app.kubectl().delete(&manifest, PATIENCE)?;
     told?;
     let figures = seen?.promise(&[Caller::Obit, Caller::ObitDns], SLOWEST_MS)?;
     Ok(format!("both were told; others: {figures}"))
-}
-
-fn asker(pod: &str, service: &str) -> String {
-    format!(
-        r#"---
-apiVersion: v1
-kind: Pod
-metadata: {{name: {pod}, namespace: {NAMESPACE}}}
-spec:
-  restartPolicy: Never
-  automountServiceAccountToken: false
-  containers:
-    - name: call
-      image: obit-example:0.1.0
-      imagePullPolicy: IfNotPresent
-      args: [call, --service, {service}, --namespace, {NAMESPACE}, --rate, "10", --callers, "1"]
-      volumeMounts: [{{name: obit, mountPath: /run/obit, readOnly: true}}]
-  volumes: [{{name: obit, hostPath: {{path: /run/obit, type: Directory}}}}]
-"#
-    )
-}
-
-/// Waits until its log says why there is no answer.
-fn told(app: &App<'_>, pod: &str, words: &str) -> Result<()> {
-    let deadline = clock::now() + PATIENCE;
-    loop {
-        // Before the container has started there is no log.
-        let log = app.kubectl().try_run(&["-n", NAMESPACE, "logs", pod])?.stdout;
-        if log.lines().any(|line| is_reason(line, words)) {
-            return Ok(());
-        }
-        if clock::now() >= deadline {
-            let last = log.lines().next_back().unwrap_or("nothing").to_owned();
-            bail!("{pod} was not told about {words} within {PATIENCE:?}; its log ends with: {last}");
-        }
-        interrupt::pause(Duration::from_millis(500))?;
-    }
 }
 
 /// A failure by name: of a call, or of the whole program.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::clock;
 use crate::stage::Stage;
 
-use super::app::{App, Caller, SLOWEST_MS};
+use super::app::{App, Asker, Caller, NAMESPACE, SLOWEST_MS};
 use super::deaths;
 use super::{monitor, process};
 
@@ -52,7 +52,22 @@ fn privileges(pod: &monitor::Pod) -> Result<()> {
     Ok(())
 }
 
-/// Installed by Helm in place of kustomize, a pod deleted, and uninstalled.
+/// Asks for a service that nobody knows: only who watches the API can say so.
+const ASKS: Asker<'static> = Asker {
+    pod: "asks-with-rights",
+    service: "nobody",
+    namespace: NAMESPACE,
+    words: "nobody.obit-e2e has no EndpointSlice",
+};
+
+/// What it is told where the monitor may not watch: the reason, and what it lacks.
+const ASKS_WITHOUT_RIGHTS: Asker<'static> = Asker {
+    pod: "asks-without-rights",
+    words: "the monitor cannot watch EndpointSlices",
+    ..ASKS
+};
+
+/// Installed by Helm in place of kustomize, at first without rights in the API, a pod deleted, and uninstalled.
 pub(super) fn helm(stage: &Stage) -> Result<String> {
     stage.kubectl().delete_folder(&monitor::overlay(stage), GOING)?;
     let chart = stage.deploy().join("helm/obit").to_string_lossy().into_owned();
@@ -67,13 +82,27 @@ pub(super) fn helm(stage: &Stage) -> Result<String> {
 }
 
 fn installed(stage: &Stage, chart: &str) -> Result<String> {
-    let install = ["install", "obit", chart, "-n", monitor::NAMESPACE, "--create-namespace"];
-    stage.helm(&install).patience(Duration::from_secs(60)).must()?;
+    let release = ["obit", chart, "-n", monitor::NAMESPACE];
+    let helm = |command: &[&str], rights: &str| {
+        let tool = stage.helm(command).args(release).args(["--set", rights]);
+        tool.patience(Duration::from_secs(60)).must()
+    };
+    helm(&["install", "--create-namespace"], "rbac.create=false")?;
     monitor::rolled_out(stage)?;
     monitor::one_on_each_node(stage)?;
     let app = App::beside(stage)?;
+    app.ask(&[ASKS_WITHOUT_RIGHTS], |line, words| line.contains(words))
+        .context("without rights in the API")?;
+    let begun = clock::now();
+    helm(&["upgrade"], "rbac.create=true")?;
+    app.ask(&[ASKS], |line, words| line.contains(words))
+        .context("with rights in the API")?;
+    let heard = begun.elapsed().as_secs_f64();
     let (_, seen) = deaths::force_deleted(&app)?;
-    seen.promise(&[Caller::Obit, Caller::ObitDns], SLOWEST_MS)
+    let figures = seen.promise(&[Caller::Obit, Caller::ObitDns], SLOWEST_MS)?;
+    Ok(format!(
+        "without rights applications were told so, with them endpoints within {heard:.0} s; {figures}"
+    ))
 }
 
 fn uninstall(stage: &Stage) -> Result<()> {

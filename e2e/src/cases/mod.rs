@@ -3,9 +3,11 @@
 mod app;
 mod bad_input;
 mod deaths;
+mod example;
 mod install;
 mod monitor;
 mod outages;
+mod policy;
 mod process;
 mod scale;
 mod size;
@@ -62,9 +64,15 @@ pub(crate) const ALL: &[Case] = &[
     },
     Case {
         name: "size",
-        about: "5 000 EndpointSlices of 10 endpoints: at most 64 MiB, and 1 % of a core when idle",
+        about: "5 000 EndpointSlices of 10 endpoints, and 110 pods on a node: at most 64 MiB, and 1 % of a core when idle",
         needs: OWN,
         run: size::size,
+    },
+    Case {
+        name: "example",
+        about: "kubectl apply -k deploy/example: the client calls all servers",
+        needs: ANY,
+        run: example::example,
     },
     Case {
         name: "force-delete",
@@ -127,8 +135,14 @@ pub(crate) const ALL: &[Case] = &[
         run: bad_input::bad_input,
     },
     Case {
+        name: "service-policy",
+        about: "the overlay with a policy: who asks for what it forbids is told so, and obit fails no call of others",
+        needs: ANY,
+        run: policy::service_policy,
+    },
+    Case {
         name: "helm",
-        about: "the same by Helm: installed, a pod deleted by force, and uninstalled",
+        about: "the same by Helm: installed without rights, which askers are told, upgraded, a pod deleted by force, uninstalled",
         needs: ANY,
         run: install::helm,
     },

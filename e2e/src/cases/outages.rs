@@ -8,10 +8,13 @@ use crate::clock;
 use crate::interrupt;
 use crate::stage::Stage;
 
-use super::app::{App, Caller, SLOWEST_MS, now_ms};
+use super::app::{App, Caller, SERVERS, SLOWEST_MS, now_ms};
 
 /// Seconds that a node is away. Kubernetes takes 10 to notice: what saves calls before that is obit.
 const NODE_AWAY: u64 = 6;
+
+/// Servers beside those, which are on the callers' node.
+const AT_HOME: usize = 3;
 
 /// Seconds that the API is away.
 const API_AWAY: u64 = 30;
@@ -22,14 +25,13 @@ const STALE: u64 = 30;
 /// How long nodes may take to be ready again.
 const BACK: Duration = Duration::from_secs(60);
 
-/// A node's link goes down while calls are in flight to its pods.
+/// A node's link goes down while calls are in flight to its pods, tonic's among them.
 pub(super) fn node_loss(stage: &Stage) -> Result<String> {
     let app = App::ready(stage)?;
     let cluster = stage.cluster()?;
     let nodes = stage.nodes()?;
     let lost = nodes.iter().find(|node| **node != app.home).context("a second node")?;
-    let on = app.servers()?.into_iter().filter(|pod| pod.node == *lost).count();
-    ensure!(on > 0, "no server is on {lost}, so nothing is lost with it");
+    let (on, all) = move_tonic_away(&app)?;
     let at = now_ms();
     cluster.set_link(lost, false)?;
     let seen = app.saw(at, NODE_AWAY);
@@ -39,7 +41,42 @@ pub(super) fn node_loss(stage: &Stage) -> Result<String> {
         .kubectl()
         .wait(&["--for=condition=Ready", "node", "--all"], BACK)?;
     let figures = seen?.promise(&[Caller::Obit], SLOWEST_MS)?;
-    Ok(format!("{on} servers lost; {figures}"))
+    Ok(format!("{on} of {all} servers lost; {figures}"))
+}
+
+/// Sees to it that tonic's server is on another node than the callers, which the resolver of a pod avoids where it can: for a while
+/// there is no server on theirs. How many of how many servers are elsewhere then.
+fn move_tonic_away(app: &App<'_>) -> Result<(usize, usize)> {
+    app.kubectl().run(&["cordon", &app.home])?;
+    let moved = app.servers().and_then(|servers| {
+        let at_home = servers.iter().filter(|pod| pod.node == app.home);
+        let mut delete = vec!["delete", "pod"];
+        delete.extend(at_home.map(|pod| pod.name.as_str()));
+        if delete.len() > 2 {
+            app.run(&delete)?;
+        }
+        app.rolled_out("greeter")?;
+        app.settle()
+    });
+    app.kubectl().run(&["uncordon", &app.home])?;
+    moved?;
+    // The new ones come where there are fewest.
+    app.run(&[
+        "scale",
+        "deployment/greeter",
+        &format!("--replicas={}", SERVERS + AT_HOME),
+    ])?;
+    app.rolled_out("greeter")?;
+    let tonics = app.server(&app.tonics_pod()?)?;
+    let servers = app.servers()?;
+    let at_home = servers.iter().filter(|pod| pod.node == app.home).count();
+    ensure!(
+        tonics.node != app.home && at_home > 0,
+        "tonic's server is on {} and {at_home} servers are on {}, where the callers are",
+        tonics.node,
+        app.home
+    );
+    Ok((servers.len() - at_home, servers.len()))
 }
 
 /// The API server goes away, and a server is killed meanwhile.

@@ -1,5 +1,6 @@
 //! The application on the stage: five servers, and a caller with each client, all on one node.
 
+mod asker;
 mod pods;
 mod settle;
 
@@ -14,6 +15,7 @@ use crate::saw::{self, Line, Saw, Second};
 use crate::stage::Stage;
 
 use super::monitor;
+pub(super) use asker::Asker;
 pub(super) use pods::Pod;
 
 /// Its namespace.

@@ -1,48 +1,23 @@
-//! What the monitor takes where there is much in the API: five thousand EndpointSlices of ten endpoints.
+//! EndpointSlices of services that nobody asks for.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
-use crate::clock;
-use crate::interrupt;
 use crate::stage::Stage;
 
-use super::{monitor, process};
-
-/// The namespace of what is only there to be much.
-const NAMESPACE: &str = "obit-e2e-much";
+use super::NAMESPACE;
 
 /// Slices, and in how many lists they are given to kubectl at once.
-const SLICES: usize = 5_000;
+pub(super) const SLICES: usize = 5_000;
 const LISTS: usize = 4;
 
 /// Endpoints of each.
 const ENDPOINTS: usize = 10;
 
-/// What it may take, MiB, and of one core, percent.
-const MOST_MIB: f64 = 64.0;
-const MOST_PERCENT: f64 = 1.0;
-
-/// How long it is idle while its processor time is measured.
-const IDLE: Duration = Duration::from_secs(20);
-
-/// Makes them, looks at the monitor, and takes them away.
-pub(super) fn size(stage: &Stage) -> Result<String> {
-    monitor::ensure(stage)?;
-    let made = make(stage).and_then(|took| Ok((took, measure(stage)?)));
-    let away = ["delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s"];
-    let away = stage.kubectl().tool(&away).patience(Duration::from_secs(130)).must();
-    let (took, seen) = made?;
-    away?;
-    Ok(format!("{seen}; {SLICES} slices made in {:.0} s", took.as_secs_f64()))
-}
-
-fn make(stage: &Stage) -> Result<Duration> {
-    let begun = clock::now();
-    let namespace = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}");
-    stage.kubectl().apply(&namespace)?;
+/// Makes them all.
+pub(super) fn make(stage: &Stage) -> Result<()> {
     std::thread::scope(|scope| {
         let made: Vec<_> = (0..LISTS)
             .map(|list| {
@@ -56,8 +31,7 @@ fn make(stage: &Stage) -> Result<Duration> {
             .into_iter()
             .map(|made| made.join().ok().context("a thread panicked")?);
         made.collect::<Result<()>>()
-    })?;
-    Ok(begun.elapsed())
+    })
 }
 
 /// One of the lists.
@@ -80,36 +54,6 @@ fn slices(list: usize) -> String {
         );
     }
     format!(r#"{{"apiVersion":"v1","kind":"List","items":[{items}]}}"#)
-}
-
-/// The worst monitor: its memory once it has heard of all, and its processor time while nothing happens.
-fn measure(stage: &Stage) -> Result<String> {
-    let pods = monitor::one_on_each_node(stage)?;
-    let pids = pods
-        .iter()
-        .map(|pod| process::find(&pod.uid, "/obit"))
-        .collect::<Result<Vec<_>>>()?;
-    // What was made last has arrived, and kubelets and controllers rest.
-    interrupt::pause(Duration::from_secs(5))?;
-    let before = pids
-        .iter()
-        .map(|pid| process::ticks(*pid))
-        .collect::<Result<Vec<_>>>()?;
-    let begun = clock::now();
-    interrupt::pause(IDLE)?;
-    let seconds = begun.elapsed().as_secs_f64();
-    let (mut mib, mut percent) = (0.0_f64, 0.0_f64);
-    for (pid, before) in pids.iter().zip(before) {
-        let ticks = u32::try_from(process::ticks(*pid)? - before)?;
-        percent = percent.max(f64::from(ticks) / seconds);
-        mib = mib.max(f64::from(u32::try_from(process::resident(*pid)? / 1_024)?) / 1_024.0);
-    }
-    let said = format!("{mib:.1} MiB resident, {percent:.2} % of a core when idle");
-    ensure!(
-        mib <= MOST_MIB && percent <= MOST_PERCENT,
-        "{said}: at most {MOST_MIB} MiB and {MOST_PERCENT} % are allowed"
-    );
-    Ok(said)
 }
 
 #[cfg(test)]
