@@ -52,6 +52,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
             peer_port: 8_080,
             local_port: 40_000,
             errno: 111,
+            in_user_ns: 0,
             kind,
             retransmits: 2,
         })
@@ -77,6 +78,7 @@ fn bytes(record: &Record) -> Vec<u8> {
         peer_port,
         local_port,
         errno,
+        in_user_ns,
         kind,
         retransmits,
     } = *record;
@@ -89,9 +91,9 @@ fn bytes(record: &Record) -> Vec<u8> {
     for word in [rtt_us, snd_una] {
         bytes.extend(word.to_ne_bytes());
     }
-    for word in [peer_port, local_port, errno] {
+    for word in [peer_port, local_port] {
         bytes.extend(word.to_ne_bytes());
     }
-    bytes.extend([kind, retransmits]);
+    bytes.extend([errno, in_user_ns, kind, retransmits]);
     bytes
 }

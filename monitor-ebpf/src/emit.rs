@@ -124,7 +124,8 @@ pub(crate) fn emit(
         snd_una: 0,
         peer_port: 0,
         local_port: 0,
-        errno,
+        errno: errno as u8,
+        in_user_ns: 0,
         kind: kind as u8,
         retransmits: 0,
     });

@@ -34,6 +34,10 @@ offsets! {
     OFF_NET,
     /// `net.net_cookie`
     OFF_NET_COOKIE,
+    /// `net.user_ns`
+    OFF_NET_USER_NS,
+    /// `user_namespace.level`
+    OFF_USER_NS_LEVEL,
     /// `sock.sk_err`
     OFF_ERR,
     /// `sock.sk_err_soft`

@@ -101,8 +101,10 @@ pub struct Record {
     pub peer_port: u16,
     /// Local port, host byte order; 0 while the kernel has chosen none.
     pub local_port: u16,
-    /// The socket's error (`errno`), or the soft or ICMP error behind the record; 0 when there is none.
-    pub errno: u16,
+    /// The socket's error (`errno`, none of which is above 133), or the soft or ICMP error behind the record; 0 when there is none.
+    pub errno: u8,
+    /// Not 0 if a user namespace other than the machine's first one owns the socket's network namespace.
+    pub in_user_ns: u8,
     /// A [`RecordKind`] by number.
     pub kind: u8,
     /// How many times the oldest segment has been sent again, saturating.
@@ -125,8 +127,9 @@ impl Record {
         let (snd_una, rest) = take(rest)?;
         let (peer_port, rest) = take(rest)?;
         let (local_port, rest) = take(rest)?;
-        let (errno, rest) = take(rest)?;
-        let [kind, retransmits] = *rest else { return None };
+        let [errno, in_user_ns, kind, retransmits] = *rest else {
+            return None;
+        };
         Some(Self {
             kernel_ns: u64::from_ne_bytes(kernel_ns),
             socket_cookie: u64::from_ne_bytes(socket_cookie),
@@ -138,7 +141,8 @@ impl Record {
             snd_una: u32::from_ne_bytes(snd_una),
             peer_port: u16::from_ne_bytes(peer_port),
             local_port: u16::from_ne_bytes(local_port),
-            errno: u16::from_ne_bytes(errno),
+            errno,
+            in_user_ns,
             kind,
             retransmits,
         })
@@ -249,7 +253,8 @@ mod tests {
             record.local_port.to_ne_bytes()[0],
             at(core::mem::offset_of!(Record, local_port))
         );
-        assert_eq!(record.errno.to_ne_bytes()[0], at(core::mem::offset_of!(Record, errno)));
+        assert_eq!(record.errno, at(core::mem::offset_of!(Record, errno)));
+        assert_eq!(record.in_user_ns, at(core::mem::offset_of!(Record, in_user_ns)));
         assert_eq!(record.kind, at(core::mem::offset_of!(Record, kind)));
         assert_eq!(record.retransmits, at(core::mem::offset_of!(Record, retransmits)));
     }

@@ -9,7 +9,8 @@
 //!
 //! A listener on the unspecified address has none of its own: which addresses a namespace has is learnt from connections
 //! accepted in it. A namespace may call itself whatever it likes, so only a connection both ends of which were seen counts:
-//! dialled from another namespace, accepted here, the same addresses, ports and first sequence number.
+//! dialled from another namespace, accepted here, the same addresses, ports and first sequence number. Who owns two namespaces shows
+//! both ends himself, so nothing is looked at in one that a user namespace owns.
 
 use core::arch::asm;
 
@@ -92,7 +93,7 @@ fn port_of(socket: Socket) -> Option<[u64; 2]> {
         return None;
     }
     let (netns, only) = (socket.netns(), NETNS_ONLY.load());
-    if netns == 0 || (only != 0 && only != netns) {
+    if netns == 0 || (only != 0 && only != netns) || socket.in_user_ns() {
         return None;
     }
     match socket.tcp()?.local_port() {

@@ -96,6 +96,20 @@ impl Socket {
         }
     }
 
+    /// Whether a user namespace other than the machine's first one owns the socket's network namespace: whoever made it gives it
+    /// whatever addresses he likes. No, where the kernel does not tell.
+    #[inline(always)]
+    pub(crate) fn in_user_ns(self) -> bool {
+        let Some(net) = member::<*const u8>(self.0, &at::OFF_NET) else {
+            return false;
+        };
+        let Some(owner) = member::<*const u8>(net, &at::OFF_NET_USER_NS) else {
+            return false;
+        };
+        // The first one's level is 0, and each other's one more than that of the one it was made in.
+        member::<u32>(owner, &at::OFF_USER_NS_LEVEL).is_some_and(|level| level != 0)
+    }
+
     /// `sk_err`: set before the transition to CLOSE.
     #[inline(always)]
     pub(crate) fn error(self) -> u16 {
@@ -172,6 +186,7 @@ impl Socket {
     pub(crate) fn describe(self, tcp: TcpSocket, record: &mut Record) {
         record.socket_cookie = self.cookie();
         record.netns_cookie = self.netns();
+        record.in_user_ns = u8::from(self.in_user_ns());
         record.cgroup_id = self.cgroup();
         record.local = self.local().unwrap_or([0; 16]);
         record.peer_port = self.peer_port();

@@ -203,6 +203,7 @@ mod tests {
 
     fn sighting(canary: &Canary, what: Observation) -> Sighting {
         Sighting {
+            in_user_ns: false,
             at: MonotonicNs(1),
             netns: NetnsCookie(1),
             socket: canary.ear.socket,

@@ -135,6 +135,7 @@ mod tests {
 
     fn seen(netns: NetnsCookie, peer: &str, what: Observation) -> Sighting {
         Sighting {
+            in_user_ns: false,
             at: MonotonicNs(1),
             netns,
             socket: SocketCookie(1),

@@ -81,6 +81,9 @@ pub struct Sighting {
     pub at: MonotonicNs,
     /// The network namespace that saw it.
     pub netns: NetnsCookie,
+    /// Whether a user namespace other than the machine's first one owns that namespace. Whoever made it gives it whatever addresses he
+    /// likes: what was seen there says something to those in it, and nothing to anybody else.
+    pub in_user_ns: bool,
     /// The socket it was seen on.
     pub socket: SocketCookie,
     /// The remote end, normalised (no IPv4-mapped addresses).

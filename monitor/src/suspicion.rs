@@ -227,6 +227,7 @@ mod tests {
 
     fn seen(at_ms: u64, netns: NetnsCookie, host: u8, what: Observation) -> Sighting {
         Sighting {
+            in_user_ns: false,
             at: MonotonicNs(at_ms * 1_000_000),
             netns,
             socket: SocketCookie(1),

@@ -73,6 +73,7 @@ fn ms(n: u64) -> MonotonicNs {
 
 fn seen(at: MonotonicNs, socket: u64, peer: SocketAddr, what: Observation) -> Sighting {
     Sighting {
+        in_user_ns: false,
         at,
         netns: HERE,
         socket: SocketCookie(socket),
@@ -254,6 +255,7 @@ fn a_death_without_fresh_evidence_expires_and_an_unknown_peer_is_never_news() {
     assert_eq!(hub.watch(subscriber, &peers, start).unwrap(), []);
 
     let refused = Sighting {
+        in_user_ns: false,
         at: start,
         netns: here,
         socket: SocketCookie(1),

@@ -15,6 +15,7 @@ pub fn decode(bytes: &[u8]) -> Option<Sighting> {
     Some(Sighting {
         at: MonotonicNs(record.kernel_ns),
         netns: NetnsCookie(record.netns_cookie),
+        in_user_ns: record.in_user_ns != 0,
         socket: SocketCookie(record.socket_cookie),
         peer: SocketAddr::new(Ipv6Addr::from(record.peer).to_canonical(), record.peer_port),
         what: observation(RecordKind::from_number(record.kind)?, record.rtt_us),
@@ -77,6 +78,14 @@ mod tests {
             (sighting.at, sighting.socket, sighting.netns),
             (MonotonicNs(5), SocketCookie(6), NetnsCookie(7))
         );
+    }
+
+    #[test]
+    fn who_owns_the_namespace_is_told() {
+        let mut bytes = bytes(1, Ipv6Addr::LOCALHOST);
+        assert!(!decode(&bytes).unwrap().in_user_ns);
+        bytes[77] = 1;
+        assert!(decode(&bytes).unwrap().in_user_ns);
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl fmt::Display for Need {
     }
 }
 
-const MEMBERS: [Member; 31] = [
+const MEMBERS: [Member; 33] = [
     member("OFF_FAMILY", "sock", "__sk_common.skc_family", Need::Everything),
     member("OFF_STATE", "sock", "__sk_common.skc_state", Need::Everything),
     member("OFF_DPORT", "sock", "__sk_common.skc_dport", Need::Everything),
@@ -65,6 +65,9 @@ const MEMBERS: [Member; 31] = [
     member("OFF_V6_SADDR", "sock", "__sk_common.skc_v6_rcv_saddr", Need::Detail),
     member("OFF_NET", "sock", "__sk_common.skc_net.net", Need::Netns),
     member("OFF_NET_COOKIE", "net", "net_cookie", Need::Netns),
+    // Absent from a kernel built without user namespaces, where none owns anything.
+    member("OFF_NET_USER_NS", "net", "user_ns", Need::Detail),
+    member("OFF_USER_NS_LEVEL", "user_namespace", "level", Need::Detail),
     member("OFF_ERR", "sock", "sk_err", Need::Everything),
     member("OFF_ERR_SOFT", "sock", "sk_err_soft", Need::Detail),
     member("OFF_OWNED", "sock", "sk_lock.owned", Need::Detail),

@@ -13,7 +13,8 @@
 //!   it says something of its connection, and nothing of the address.
 //! - Kubernetes says who has an address and whether he was told to end, never that he is well: a pod that is "ready" and refuses
 //!   is dead. Where another pod has the address, what was held against the one before is void.
-//! - What happens on loopback and link-local addresses means something only within its own namespace.
+//! - What happens on loopback and link-local addresses means something only within its own namespace. So does all that happens in
+//!   one that a user namespace owns: its addresses are what its owner says.
 
 mod address;
 mod evidence;
@@ -31,7 +32,7 @@ use obit_protocol::{Reason, Verdict};
 use crate::endpoint::Listed;
 use crate::sighting::{MonotonicNs, NetnsCookie, Observation, Sighting};
 use evidence::{Order, Silent};
-use place::{Place, Watched, scope_of};
+use place::{Place, Watched, Where, scope_of};
 
 pub use evidence::{AGREEMENT, LIFETIME, WITNESSES_MAX};
 pub use port::{OPEN_MAX, TOGETHER};
@@ -122,11 +123,21 @@ impl Ledger {
     /// seen elsewhere).
     #[must_use]
     pub fn verdict(&self, peer: SocketAddr, netns: Option<NetnsCookie>, now: MonotonicNs) -> Standing {
-        let place = self.watched.get(&peer.ip()).and_then(|watched| {
-            let scope = scope_of(peer.ip(), netns.unwrap_or(NetnsCookie::UNKNOWN))?;
-            watched.places.get(&scope)
-        });
-        place.map_or(Standing::UNKNOWN, |place| place.standing(peer.port(), netns, now))
+        let netns = netns.filter(|netns| netns.is_known());
+        let Some(watched) = self.watched.get(&peer.ip()) else {
+            return Standing::UNKNOWN;
+        };
+        let held = |scope: Option<NetnsCookie>| {
+            let place = scope.and_then(|scope| watched.places.get(&scope));
+            place.map(|place| place.standing(peer.port(), netns, now))
+        };
+        let scope = scope_of(peer.ip(), netns.unwrap_or(NetnsCookie::UNKNOWN));
+        let on_node = held(scope).unwrap_or(Standing::UNKNOWN);
+        // What is known to its own namespace alone, where a user namespace owns that.
+        match held(netns.filter(|own| scope != Some(*own))) {
+            Some(own) if own.verdict == Verdict::Alive && own.at > on_node.at => own,
+            own => on_node.or_graver(own),
+        }
     }
 
     /// Takes in a sighting; those about addresses nobody watches are dropped.
@@ -147,11 +158,11 @@ impl Ledger {
             return Change::NONE;
         }
         let port_is_watched = watched.ports.contains(&sighting.peer.port());
-        let Some(place) = watched.place(ip, sighting.netns, now) else {
+        let Some(place) = watched.place(ip, Where::of(sighting), now) else {
             return Change::NONE;
         };
         let change = apply(place, port_is_watched, sighting);
-        watched.drop_if_empty(sighting.peer, sighting.netns);
+        watched.drop_if_empty(sighting.peer, Where::of(sighting));
         self.schedule(ip);
         change
     }
@@ -165,7 +176,7 @@ impl Ledger {
         if !watched.ports.contains(&peer.port()) {
             return About::Nobody;
         }
-        let Some(place) = watched.place(ip, NetnsCookie::UNKNOWN, now) else {
+        let Some(place) = watched.place(ip, Where::ON_NODE, now) else {
             return About::Nobody;
         };
         let port = place.ports.entry(peer.port()).or_default();
@@ -173,7 +184,7 @@ impl Ledger {
         if another {
             place.address.handed_over();
         }
-        watched.drop_if_empty(peer, NetnsCookie::UNKNOWN);
+        watched.drop_if_empty(peer, Where::ON_NODE);
         self.schedule(ip);
         if another { About::Address(ip) } else { About::Peer(peer) }
     }
@@ -199,10 +210,13 @@ impl Ledger {
 
     /// What silence said of an address to one namespace is void: the fault was that namespace's own.
     pub fn void_silence(&mut self, ip: IpAddr, netns: NetnsCookie) {
-        let scope = scope_of(ip, netns);
-        let place = self.watched.get_mut(&ip).zip(scope);
-        if let Some(place) = place.and_then(|(watched, scope)| watched.places.get_mut(&scope)) {
-            place.address.void_silence(netns);
+        let Some(watched) = self.watched.get_mut(&ip) else {
+            return;
+        };
+        for scope in [scope_of(ip, netns), Some(netns)].into_iter().flatten() {
+            if let Some(place) = watched.places.get_mut(&scope) {
+                place.address.void_silence(netns);
+            }
         }
     }
 
@@ -280,6 +294,7 @@ fn apply(place: &mut Place, port_is_watched: bool, sighting: &Sighting) -> Chang
         socket,
         peer,
         what,
+        ..
     } = *sighting;
     let (ip, silent) = (peer.ip(), Silent::of(sighting));
     let mut port = port_is_watched.then(|| place.ports.entry(peer.port()).or_default());

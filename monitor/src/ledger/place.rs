@@ -8,7 +8,39 @@ use super::Standing;
 use super::address::Address;
 use super::evidence::WITNESSES_MAX;
 use super::port::Port;
-use crate::sighting::{MonotonicNs, NetnsCookie};
+use crate::sighting::{MonotonicNs, NetnsCookie, Sighting};
+
+/// Where something was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Where {
+    pub(super) netns: NetnsCookie,
+    /// See [`Sighting::in_user_ns`].
+    pub(super) in_user_ns: bool,
+}
+
+impl Where {
+    /// On the node, and in no namespace in particular.
+    pub(super) const ON_NODE: Self = Self {
+        netns: NetnsCookie::UNKNOWN,
+        in_user_ns: false,
+    };
+
+    /// Where a sighting was made.
+    pub(super) fn of(sighting: &Sighting) -> Self {
+        Self {
+            netns: sighting.netns,
+            in_user_ns: sighting.in_user_ns,
+        }
+    }
+
+    /// The scope of what was seen of an address here.
+    pub(super) fn scope(self, ip: IpAddr) -> Option<NetnsCookie> {
+        match self.in_user_ns {
+            false => scope_of(ip, self.netns),
+            true => Some(self.netns).filter(|netns| netns.is_known()),
+        }
+    }
+}
 
 /// The scope of an address: `UNKNOWN` stands for the whole node, anything else for one namespace. `None`: an address
 /// that means something else in each namespace, and which one is not known.
@@ -34,9 +66,9 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    /// Where a sighting from `netns` belongs; `None` if that cannot be told, or if there are too many places already.
-    pub(super) fn place(&mut self, ip: IpAddr, netns: NetnsCookie, now: MonotonicNs) -> Option<&mut Place> {
-        let scope = scope_of(ip, netns)?;
+    /// Where what was seen there belongs; `None` if that cannot be told, or if there are too many places already.
+    pub(super) fn place(&mut self, ip: IpAddr, seen: Where, now: MonotonicNs) -> Option<&mut Place> {
+        let scope = seen.scope(ip)?;
         if self.places.len() >= WITNESSES_MAX && !self.places.contains_key(&scope) {
             self.sweep(now);
             if self.places.len() >= WITNESSES_MAX {
@@ -57,10 +89,9 @@ impl Watched {
         });
     }
 
-    /// Drops the place of what was heard of a peer in `netns` if it left nothing to remember: without evidence nothing in it ever
-    /// expires.
-    pub(super) fn drop_if_empty(&mut self, peer: SocketAddr, netns: NetnsCookie) {
-        let Some(scope) = scope_of(peer.ip(), netns) else {
+    /// Drops the place of what was seen of a peer there if it left nothing to remember: without evidence nothing in it ever expires.
+    pub(super) fn drop_if_empty(&mut self, peer: SocketAddr, seen: Where) {
+        let Some(scope) = seen.scope(peer.ip()) else {
             return;
         };
         let Some(place) = self.places.get_mut(&scope) else {

@@ -34,6 +34,7 @@ fn neighbour_port() -> SocketAddr {
 
 fn seen(at: u64, netns: NetnsCookie, socket: u64, what: Observation) -> Sighting {
     Sighting {
+        in_user_ns: false,
         at: ms(at),
         netns,
         socket: SocketCookie(socket),

@@ -219,6 +219,9 @@ pub struct Saw {
     pub at: Offset,
     /// [`Sighting::netns`].
     pub netns: NetnsCookie,
+    /// [`Sighting::in_user_ns`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_user_ns: bool,
     /// [`Sighting::socket`].
     pub socket: SocketCookie,
     /// [`Sighting::peer`].
@@ -235,6 +238,7 @@ impl Saw {
         Self {
             at: Offset::of(sighting.at, start),
             netns: sighting.netns,
+            in_user_ns: sighting.in_user_ns,
             socket: sighting.socket,
             peer: sighting.peer,
             what: sighting.what,
@@ -247,6 +251,7 @@ impl Saw {
         Sighting {
             at: self.at.from(start),
             netns: self.netns,
+            in_user_ns: self.in_user_ns,
             socket: self.socket,
             peer: self.peer,
             what: self.what,

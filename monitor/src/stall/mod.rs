@@ -74,7 +74,10 @@ impl WaitingRoom {
             | Observation::ListenerOpened
             | Observation::Home => {}
             Observation::Handshake { rtt } => {
-                self.thresholds.learn(sighting.peer.ip(), rtt);
+                // How far away an address is in such a namespace, its owner decides.
+                if !sighting.in_user_ns {
+                    self.thresholds.learn(sighting.peer.ip(), rtt);
+                }
                 self.leave(sighting.socket);
             }
             Observation::Refused

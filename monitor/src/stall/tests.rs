@@ -14,6 +14,7 @@ fn ms(n: u64) -> MonotonicNs {
 
 fn sighting(at: u64, socket: u64, what: Observation) -> Sighting {
     Sighting {
+        in_user_ns: false,
         at: ms(at),
         netns: NetnsCookie(1),
         socket: SocketCookie(socket),

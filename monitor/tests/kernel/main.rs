@@ -15,4 +15,5 @@ mod no_evidence;
 mod place;
 mod recordings;
 mod scope;
+mod user_ns;
 mod watcher;

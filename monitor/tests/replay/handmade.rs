@@ -43,6 +43,7 @@ impl Script {
     fn saw_of(self, peer: &str, at: i64, socket: u64, what: Observation) -> Self {
         let peer: SocketAddr = peer.parse().unwrap();
         let saw = Saw {
+            in_user_ns: false,
             at: ms(at),
             netns: OWN,
             socket: SocketCookie(socket),

@@ -138,6 +138,7 @@ impl Monitor {
         let at = clock::monotonic();
         let socket = SocketCookie(socket);
         let sighting = Sighting {
+            in_user_ns: false,
             at,
             netns,
             socket,

@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 
 /// The structures the monitor resolves members of.
-pub(crate) const STRUCTURES: [&str; 12] = [
+pub(crate) const STRUCTURES: [&str; 13] = [
     "sock",
     "net",
+    "user_namespace",
     "sk_buff",
     "sock_exterr_skb",
     "cgroup",

@@ -105,3 +105,54 @@ fn two_namespaces_that_saw_it_more_than_a_second_apart_do_not_agree() {
     assert_eq!(verdict(&script(1_001), OWN, 1_002).0, Verdict::Suspect);
     assert_eq!(verdict(&script(1_000), OWN, 1_002).0, Verdict::Dead);
 }
+
+/// A sighting from a network namespace that a user namespace owns.
+fn owned(at: u64, netns: NetnsCookie, what: Observation) -> Sighting {
+    Sighting {
+        in_user_ns: true,
+        ..seen(at, netns, at, what)
+    }
+}
+
+#[test]
+fn what_is_seen_where_a_user_namespace_rules_is_known_there_alone() {
+    use Observation as O;
+    for what in [
+        O::Refused,
+        O::Unreachable,
+        O::SynTimeout,
+        O::SynRetransmit,
+        STALLED_DIAL,
+    ] {
+        let ledger = after(&[owned(10, ELSEWHERE, what), owned(20, THIRD, what)]);
+        assert_eq!(ledger.verdict(peer(), Some(OWN), ms(21)), Standing::UNKNOWN, "{what:?}");
+        assert_eq!(ledger.verdict(peer(), None, ms(21)), Standing::UNKNOWN, "{what:?}");
+        assert_ne!(verdict(&ledger, THIRD, 21).0, Verdict::Unknown, "{what:?}");
+    }
+}
+
+#[test]
+fn nobody_is_acquitted_where_a_user_namespace_rules_but_for_those_in_it() {
+    let refused = [
+        seen(10, OWN, 1, Observation::Refused),
+        seen(20, THIRD, 2, Observation::Refused),
+    ];
+    let mut ledger = after(&refused);
+    assert_eq!(verdict(&ledger, ELSEWHERE, 21).0, Verdict::Dead);
+    ledger.observe(ms(30), &owned(30, ELSEWHERE, HANDSHAKE));
+    assert_eq!(verdict(&ledger, OWN, 31).0, Verdict::Dead);
+    assert_eq!(verdict(&ledger, ELSEWHERE, 31).0, Verdict::Alive);
+    // What the node sees after that counts there, too.
+    ledger.observe(ms(40), &seen(40, OWN, 4, HANDSHAKE));
+    ledger.observe(ms(50), &seen(50, OWN, 5, Observation::Refused));
+    ledger.observe(ms(60), &seen(60, THIRD, 6, Observation::Refused));
+    assert_eq!(verdict(&ledger, ELSEWHERE, 61).0, Verdict::Dead);
+}
+
+#[test]
+fn a_fault_of_such_a_namespace_itself_is_void_there() {
+    let mut ledger = after(&[owned(10, OWN, Observation::SynRetransmit)]);
+    assert_eq!(verdict(&ledger, OWN, 11).0, Verdict::Dead);
+    ledger.void_silence(peer().ip(), OWN);
+    assert_eq!(verdict(&ledger, OWN, 12).0, Verdict::Unknown);
+}

@@ -34,6 +34,7 @@ fn peer() -> SocketAddr {
 
 fn seen(at: MonotonicNs, what: Observation) -> Sighting {
     Sighting {
+        in_user_ns: false,
         at,
         netns: OWN,
         socket: SocketCookie(9),

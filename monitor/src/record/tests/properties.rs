@@ -49,6 +49,7 @@ fn any_sighting() -> impl Strategy<Value = (Duration, Sighting)> {
     )
         .prop_map(|(before, netns, socket, peer, what)| {
             let sighting = Sighting {
+                in_user_ns: false,
                 at: START,
                 netns,
                 socket: SocketCookie(socket),
