@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::cleaning::Cleaning;
 use super::parts::remove;
 use super::progress::Progress;
 use super::watch::watch;
@@ -109,9 +110,9 @@ impl Go {
         std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"))
     }
 
-    /// Removes what was fetched and compiled on the way.
-    pub(super) fn clean(&self) -> Result<()> {
-        remove(&self.folder)
+    /// Has what was fetched and compiled on the way removed.
+    pub(super) fn clean(&self, cleaning: &mut Cleaning) -> Result<()> {
+        cleaning.add(&self.folder)
     }
 
     /// `go` in this folder. Only where modules come from, and which Go builds them, are the user's choice.

@@ -1,9 +1,11 @@
 //! `e2e`: a real Kubernetes on this machine, or somebody's own, and what obit does in it.
 //!
 //! [`provide`] has [`kubernetes`], [`modules`] and [`debian`] make the parts of a cluster that [`parts`] does not have yet, the
-//! former two with [`go`], whose silence [`watch`] fills with [`progress`]; [`images`] packs what pods are started from. The cluster
+//! former two with [`go`], whose silence [`watch`] fills with [`progress`], and what was needed on the way goes by [`cleaning`];
+//! [`images`] packs what pods are started from. The cluster
 //! itself and the cases are those of the crate `obit-e2e`, to which everything is handed over.
 
+mod cleaning;
 mod debian;
 mod go;
 mod images;
@@ -67,7 +69,8 @@ pub(crate) fn prepare() -> Result<Command> {
 
 /// `kubectl` and `helm`: those of the `PATH`, or built.
 pub(crate) fn clients() -> Result<[PathBuf; 2]> {
-    let parts = provide::clients(&target_directory()?)?;
+    let (parts, cleaning) = provide::clients(&target_directory()?)?;
+    cleaning.wait()?;
     Ok(["kubectl", "helm"].map(|name| parts.join(parts::BINARIES).join(name)))
 }
 
@@ -79,7 +82,7 @@ fn command(arguments: &Arguments) -> Result<Command> {
         Some(_) => Command::new(&program),
         None => host::as_root(&program)?,
     };
-    let folder = match arguments.kubeconfig {
+    let (folder, cleaning) = match arguments.kubeconfig {
         Some(_) => provide::clients(&target)?,
         None => {
             host::install_lab_tools()?;
@@ -93,6 +96,7 @@ fn command(arguments: &Arguments) -> Result<Command> {
     };
     // It waits for others nearly all the time.
     must(&mut cargo(["build", "-p", "obit-e2e"]))?;
+    cleaning.wait()?;
     command.args(words(arguments, &folder, &target, &images));
     Ok(command)
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::cleaning::Cleaning;
 use super::go::Go;
 use super::modules::{COREDNS, HELM, PAUSE};
 use super::parts::{BINARIES, Folder, Part};
@@ -16,17 +17,17 @@ type Builder = fn(&Go, &Path) -> Result<()>;
 /// A part, and how it is built.
 type Built = (Part, Builder);
 
-/// The folder with all parts of a cluster.
-pub(super) fn cluster(target: &Path) -> Result<PathBuf> {
+/// The folder with all parts of a cluster. What was needed to make them may still be being removed.
+pub(super) fn cluster(target: &Path) -> Result<(PathBuf, Cleaning)> {
     let folder = folder(target);
     let _lock = folder.lock()?;
     folder.provide(&debian::part(), debian::fetch)?;
-    programs(&folder, target, of_a_cluster())?;
-    Ok(folder.path().into())
+    let cleaning = programs(&folder, target, of_a_cluster())?;
+    Ok((folder.path().into(), cleaning))
 }
 
-/// The folder with what drives a cluster: built, unless it is on the `PATH` or was built before.
-pub(super) fn clients(target: &Path) -> Result<PathBuf> {
+/// The folder with what drives a cluster: built, unless it is on the `PATH` or was built before. As above.
+pub(super) fn clients(target: &Path) -> Result<(PathBuf, Cleaning)> {
     let folder = folder(target);
     let _lock = folder.lock()?;
     let mut missing = Vec::new();
@@ -36,8 +37,8 @@ pub(super) fn clients(target: &Path) -> Result<PathBuf> {
             _ => missing.push((part, build)),
         }
     }
-    programs(&folder, target, [missing])?;
-    Ok(folder.path().into())
+    let cleaning = programs(&folder, target, [missing])?;
+    Ok((folder.path().into(), cleaning))
 }
 
 /// Whether the parts of a cluster are there, or Go is, to build them.
@@ -75,15 +76,16 @@ fn of_any_cluster() -> [Built; 2] {
 
 /// Builds those that are missing. What Go fetches and compiles for a group, gigabytes, goes when the group is there: nothing needs it
 /// again before a version changes, and the next group little of it.
-fn programs(folder: &Folder, target: &Path, groups: impl IntoIterator<Item = Vec<Built>>) -> Result<()> {
+fn programs(folder: &Folder, target: &Path, groups: impl IntoIterator<Item = Vec<Built>>) -> Result<Cleaning> {
+    let mut cleaning = Cleaning::in_folder(target.join("e2e/cleaning"));
     let missing = |group: Vec<Built>| group.into_iter().filter(|(part, _)| !folder.has(part)).collect();
     let groups: Vec<Vec<Built>> = groups.into_iter().map(missing).collect();
     let names: Vec<_> = groups.iter().flatten().map(|(part, _)| part.name).collect();
     if names.is_empty() {
-        return Ok(());
+        return Ok(cleaning);
     }
     let hint = match names.contains(&kubernetes::part().name) {
-        true => " (Kubernetes takes about eight minutes on two cores)",
+        true => " (Kubernetes takes about six minutes on two cores)",
         false => "",
     };
     eprintln!("   to be built with Go, once: {}{hint}", names.join(", "));
@@ -92,9 +94,9 @@ fn programs(folder: &Folder, target: &Path, groups: impl IntoIterator<Item = Vec
         for (part, build) in &group {
             folder.provide(part, |aside| build(&go, aside))?;
         }
-        go.clean()?;
+        go.clean(&mut cleaning)?;
     }
-    Ok(())
+    Ok(cleaning)
 }
 
 /// Has the user's own program found where the parts are.
