@@ -19,12 +19,12 @@ pub(crate) fn cargo(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> C
     command
 }
 
-/// What is built in the release profile, and how much time its compiler may take.
+/// What is built in the release profile or that of images for, and how much time its compiler may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// Figures that are compared with others': as the profile says.
     Measure,
-    /// Whether it works: hardly optimised, which compiles in about half the time.
+    /// Whether it works: hardly optimised, and nothing for a debugger, which compiles in about half the time.
     Try,
 }
 
@@ -33,7 +33,10 @@ impl Purpose {
     pub(crate) fn tell(self, cargo: &mut Command) -> &mut Command {
         match self {
             Self::Measure => cargo,
-            Self::Try => cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
+            Self::Try => cargo.envs(["RELEASE", "IMAGE"].into_iter().flat_map(|profile| {
+                [("OPT_LEVEL", "1"), ("DEBUG", "0")]
+                    .map(|(what, value)| (format!("CARGO_PROFILE_{profile}_{what}"), value))
+            })),
         }
     }
 }

@@ -24,6 +24,8 @@ const LINKER: &str = "-s -w";
 
 /// Where Go works, in the folder for what it does on the way.
 const TEMPORARY: &str = "tmp";
+/// Where it keeps what it fetched, likewise.
+const MODULES: &str = "modules";
 
 /// A Go that is new enough, and folders for what it fetches and compiles on the way.
 #[derive(Debug)]
@@ -110,6 +112,11 @@ impl Go {
         std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"))
     }
 
+    /// Has what was fetched removed. What is compiled stays: some of it others are made of, too.
+    pub(super) fn clean_sources(&self, cleaning: &mut Cleaning) -> Result<()> {
+        cleaning.add(&self.folder.join(MODULES))
+    }
+
     /// Has what was fetched and compiled on the way removed.
     pub(super) fn clean(&self, cleaning: &mut Cleaning) -> Result<()> {
         cleaning.add(&self.folder)
@@ -130,7 +137,7 @@ impl Go {
             // The compiler's own: it is gone before its memory is short.
             .env("GOGC", "400")
             .env("GOCACHE", self.folder.join("compiled"))
-            .env("GOMODCACHE", self.folder.join("modules"))
+            .env("GOMODCACHE", self.folder.join(MODULES))
             .env("GOTMPDIR", temporary)
             .env_remove("GOOS")
             .env_remove("GOARCH")

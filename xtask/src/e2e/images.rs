@@ -8,12 +8,18 @@ use anyhow::{Context, Result};
 
 use super::modules::PAUSE;
 use super::parts::BINARIES;
+use crate::command::Purpose;
 use crate::image::{self, EXAMPLE, Image, MONITOR, Name, pack};
 
-/// Builds and packs them all; their files.
-pub(super) fn provide(parts: &Path) -> Result<Vec<PathBuf>> {
+/// Builds and packs them all; their files. What is only to be tried lies among the parts, where nobody takes it for what is to be
+/// shipped.
+pub(super) fn provide(parts: &Path, purpose: Purpose) -> Result<Vec<PathBuf>> {
     let mut files = vec![pause(parts).context("the image of the process that holds a pod's namespaces")?];
-    let own = image::images(&[MONITOR, EXAMPLE], &image::folder()?)?;
+    let out = match purpose {
+        Purpose::Measure => image::folder()?,
+        Purpose::Try => parts.join("images"),
+    };
+    let own = image::images(&[MONITOR, EXAMPLE], &out, purpose)?;
     files.extend(own.into_iter().map(|packed| packed.path));
     Ok(files)
 }

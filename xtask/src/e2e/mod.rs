@@ -23,7 +23,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 
-use crate::command::{cargo, must, spell, target_directory, workspace_root};
+use crate::command::{Purpose, cargo, must, spell, target_directory, workspace_root};
 use crate::host;
 
 /// What the cases run with; the rest of it is this command's own.
@@ -48,7 +48,7 @@ pub(crate) struct Arguments {
 
 /// Builds what is missing, then becomes the end-to-end tests: an interrupt is theirs, and so is the exit code.
 pub(crate) fn e2e(arguments: &Arguments) -> Result<ExitCode> {
-    let mut command = command(arguments)?;
+    let mut command = command(arguments, Purpose::Measure)?;
     if arguments.prepare {
         return Ok(ExitCode::SUCCESS);
     }
@@ -62,9 +62,9 @@ pub(crate) fn can_build() -> Result<()> {
     provide::can_provide(&target_directory()?)
 }
 
-/// Builds what is missing, and gives back the command that runs every case in a cluster of its own.
+/// Builds what is missing, in little time, and gives back the command that runs every case in a cluster of its own.
 pub(crate) fn prepare() -> Result<Command> {
-    command(&Arguments::default())
+    command(&Arguments::default(), Purpose::Try)
 }
 
 /// `kubectl` and `helm`: those of the `PATH`, or built.
@@ -74,7 +74,7 @@ pub(crate) fn clients() -> Result<[PathBuf; 2]> {
     Ok(["kubectl", "helm"].map(|name| parts.join(parts::BINARIES).join(name)))
 }
 
-fn command(arguments: &Arguments) -> Result<Command> {
+fn command(arguments: &Arguments, purpose: Purpose) -> Result<Command> {
     let target = target_directory()?;
     let program = target.join("debug/obit-e2e");
     // Before anything is built, so that ten minutes are not spent on what cannot be run.
@@ -92,7 +92,7 @@ fn command(arguments: &Arguments) -> Result<Command> {
     // Nobody loads images into somebody's own cluster but that somebody.
     let images = match arguments.kubeconfig {
         Some(_) => Vec::new(),
-        None => images::provide(&folder)?,
+        None => images::provide(&folder, purpose)?,
     };
     // It waits for others nearly all the time.
     must(&mut cargo(["build", "-p", "obit-e2e"]))?;

@@ -74,8 +74,8 @@ fn of_any_cluster() -> [Built; 2] {
     ]
 }
 
-/// Builds those that are missing. What Go fetches and compiles for a group, gigabytes, goes when the group is there: nothing needs it
-/// again before a version changes, and the next group little of it.
+/// Builds those that are missing. What Go fetches for a group, gigabytes, goes when the group is there, for the next group needs little of
+/// it; what it compiles when all are there: nothing needs it again before a version changes.
 fn programs(folder: &Folder, target: &Path, groups: impl IntoIterator<Item = Vec<Built>>) -> Result<Cleaning> {
     let mut cleaning = Cleaning::in_folder(target.join("e2e/cleaning"));
     let missing = |group: Vec<Built>| group.into_iter().filter(|(part, _)| !folder.has(part)).collect();
@@ -94,8 +94,9 @@ fn programs(folder: &Folder, target: &Path, groups: impl IntoIterator<Item = Vec
         for (part, build) in &group {
             folder.provide(part, |aside| build(&go, aside))?;
         }
-        go.clean(&mut cleaning)?;
+        go.clean_sources(&mut cleaning)?;
     }
+    go.clean(&mut cleaning)?;
     Ok(cleaning)
 }
 

@@ -6,11 +6,11 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::program::{PROGRAMS, Program};
-use crate::command::{cargo, must, workspace_root};
+use crate::command::{Purpose, cargo, must, workspace_root};
 
 /// Builds these programs at once, so that what both need is compiled once, and says where they are. What is built goes below this target
 /// folder, `ebpf` is the object that the monitor embeds.
-pub(super) fn build(programs: &[Program], ebpf: &Path, target: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn build(programs: &[Program], ebpf: &Path, target: &Path, purpose: Purpose) -> Result<Vec<PathBuf>> {
     let triple = triple();
     let mut command = cargo([
         "build",
@@ -31,7 +31,7 @@ pub(super) fn build(programs: &[Program], ebpf: &Path, target: &Path) -> Result<
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
         // The build looks for it beside itself, and a named target has a folder of its own.
         .env("OBIT_EBPF_OBJECT", ebpf);
-    must(&mut command)?;
+    must(purpose.tell(&mut command))?;
     let folder = target.join(triple).join("image");
     Ok(programs.iter().map(|program| folder.join(program.binary)).collect())
 }

@@ -23,7 +23,7 @@ use clap::Args;
 pub(crate) use self::name::Name;
 pub(crate) use self::pack::{Image, Packed, pack};
 pub(crate) use self::program::{EXAMPLE, MONITOR, Program};
-use crate::command::target_directory;
+use crate::command::{Purpose, target_directory};
 use crate::ebpf;
 
 /// What to make.
@@ -57,7 +57,7 @@ pub(crate) fn image(arguments: &Arguments) -> Result<()> {
         Some(out) => out.clone(),
         None => folder()?,
     };
-    let packed = images(programs, &out)?;
+    let packed = images(programs, &out, Purpose::Measure)?;
     if arguments.twice {
         twice::compare(&packed, arguments.example)?;
     }
@@ -78,9 +78,9 @@ pub(crate) fn folder() -> Result<PathBuf> {
 ///
 /// # Errors
 /// When something does not build, or cannot be packed: names it.
-pub(crate) fn images(programs: &[Program], out: &Path) -> Result<Vec<Packed>> {
+pub(crate) fn images(programs: &[Program], out: &Path, purpose: Purpose) -> Result<Vec<Packed>> {
     let ebpf = ebpf::build().context("the eBPF programs")?;
-    let built = build::build(programs, &ebpf.path, &target_directory()?)?;
+    let built = build::build(programs, &ebpf.path, &target_directory()?, purpose)?;
     let packed = programs.iter().zip(built).map(|(program, path)| {
         let image = program.image(path);
         let stem = out.join(format!("{}-{}", program.image, image.name.tag));
