@@ -8,7 +8,7 @@ use crate::clock;
 use crate::interrupt;
 use crate::stage::Stage;
 
-use super::app::{App, Caller, SERVERS, SLOWEST_MS, now_ms};
+use super::app::{App, Caller, Pod, SERVERS, SLOWEST_MS, now_ms};
 
 /// Seconds that a node is away. Kubernetes takes 10 to notice: what saves calls before that is obit.
 const NODE_AWAY: u64 = 6;
@@ -21,6 +21,9 @@ const API_AWAY: u64 = 30;
 
 /// Seconds that DNS is to name a dead pod: its answers' time to live and its cache.
 const STALE: u64 = 30;
+
+/// How long DNS may take to tell of a new server: its answers' time to live, its cache's, and some seconds.
+const TOLD_BY_DNS: Duration = Duration::from_secs(75);
 
 /// How long nodes may take to be ready again.
 const BACK: Duration = Duration::from_secs(60);
@@ -67,9 +70,11 @@ fn move_tonic_away(app: &App<'_>) -> Result<(usize, usize)> {
         &format!("--replicas={}", SERVERS + AT_HOME),
     ])?;
     app.rolled_out("greeter")?;
-    let tonics = app.server(&app.tonics_pod()?)?;
     let servers = app.servers()?;
-    let at_home = servers.iter().filter(|pod| pod.node == app.home).count();
+    let at_home: Vec<_> = servers.iter().filter(|pod| pod.node == app.home).collect();
+    await_calls(app, Caller::ObitDns, &at_home)?;
+    let at_home = at_home.len();
+    let tonics = app.server(&app.tonics_pod()?)?;
     ensure!(
         tonics.node != app.home && at_home > 0,
         "tonic's server is on {} and {at_home} servers are on {}, where the callers are",
@@ -77,6 +82,22 @@ fn move_tonic_away(app: &App<'_>) -> Result<(usize, usize)> {
         app.home
     );
     Ok((servers.len() - at_home, servers.len()))
+}
+
+/// Waits until a caller has called each of these: before, they are no place to go to.
+fn await_calls(app: &App<'_>, caller: Caller, servers: &[&Pod]) -> Result<()> {
+    let deadline = clock::now() + TOLD_BY_DNS;
+    loop {
+        let called = app.called(caller)?;
+        if servers.iter().all(|pod| called.contains(&pod.name)) {
+            return Ok(());
+        }
+        if clock::now() >= deadline {
+            let who = caller.name();
+            bail!("{who} has called {called:?} alone, {TOLD_BY_DNS:?} after others were ready");
+        }
+        interrupt::pause(Duration::from_secs(1))?;
+    }
 }
 
 /// The API server goes away, and a server is killed meanwhile.

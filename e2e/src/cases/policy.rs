@@ -23,7 +23,6 @@ pub(super) fn service_policy(stage: &Stage) -> Result<String> {
         .kubectl()
         .apply_folder(&stage.deploy().join("overlays/service-policy"))?;
     monitor::rolled_out(stage)?;
-    monitor::one_on_each_node(stage)?;
     let told = app.ask(&[ASKS_ELSEWHERE], |line, words| line.contains(words));
     let seen = app.saw(at, (now_ms() - at) / 1_000 + 1);
     told.context("under the policy")?;

@@ -4,6 +4,7 @@ mod asker;
 mod pods;
 mod settle;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -117,6 +118,12 @@ impl<'a> App<'a> {
         let mut newest: Vec<_> = saw::seconds(&lines).rev().take(count).cloned().collect();
         newest.reverse();
         Ok(newest)
+    }
+
+    /// The servers that answered a caller in its newest seconds.
+    pub(super) fn called(&self, caller: Caller) -> Result<BTreeSet<String>> {
+        let newest = self.newest(caller, 2)?.into_iter();
+        Ok(newest.flat_map(|second| second.pods.into_keys()).collect())
     }
 
     /// The server that answers tonic's calls: it has one connection.
