@@ -69,7 +69,8 @@ impl Watched {
     /// Where what was seen there belongs; `None` if that cannot be told, or if there are too many places already.
     pub(super) fn place(&mut self, ip: IpAddr, seen: Where, now: MonotonicNs) -> Option<&mut Place> {
         let scope = seen.scope(ip)?;
-        if self.places.len() >= WITNESSES_MAX && !self.places.contains_key(&scope) {
+        // That of the node is always had: namespaces that anybody may make do not take its room.
+        if scope.is_known() && self.places.len() >= WITNESSES_MAX && !self.places.contains_key(&scope) {
             self.sweep(now);
             if self.places.len() >= WITNESSES_MAX {
                 return None;

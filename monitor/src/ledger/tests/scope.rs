@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use obit_protocol::Verdict;
 
 use super::{ELSEWHERE, HANDSHAKE, OWN, STALLED_DIAL, THIRD, after, ms, peer, seen, verdict, watching};
-use crate::ledger::{About, Ledger, Standing};
+use crate::ledger::{About, Ledger, Standing, WITNESSES_MAX};
 use crate::sighting::{NetnsCookie, Observation, Sighting};
 
 #[test]
@@ -155,4 +155,17 @@ fn a_fault_of_such_a_namespace_itself_is_void_there() {
     assert_eq!(verdict(&ledger, OWN, 11).0, Verdict::Dead);
     ledger.void_silence(peer().ip(), OWN);
     assert_eq!(verdict(&ledger, OWN, 12).0, Verdict::Unknown);
+}
+
+#[test]
+fn many_such_namespaces_keep_nobody_from_being_heard() {
+    let many = u64::try_from(WITNESSES_MAX).unwrap() + 10;
+    let script: Vec<_> = (0..many)
+        .map(|number| owned(10, NetnsCookie(1_000 + number), Observation::Refused))
+        .collect();
+    let mut ledger = after(&script);
+    assert!(ledger.facts() <= 3 * WITNESSES_MAX + 10, "{}", ledger.facts());
+    ledger.observe(ms(20), &seen(20, OWN, 1, Observation::Refused));
+    assert_eq!(verdict(&ledger, OWN, 21).0, Verdict::Dead);
+    assert_eq!(verdict(&ledger, ELSEWHERE, 21).0, Verdict::Suspect);
 }
