@@ -15,10 +15,11 @@ const MEMORY_PER_BYTE: usize = 8;
 const MEMORY_BESIDE: usize = 8 * 1024;
 
 /// The structures whose members the programs read.
-const ROOTS: [&str; 12] = [
+const ROOTS: [&str; 13] = [
     "sock",
     "tcp_sock",
     "net",
+    "user_namespace",
     "sk_buff",
     "sock_exterr_skb",
     "cgroup",
