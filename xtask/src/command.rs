@@ -24,7 +24,8 @@ pub(crate) fn cargo(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> C
 pub(crate) enum Purpose {
     /// Figures that are compared with others': as the profile says.
     Measure,
-    /// Whether it works: hardly optimised, and nothing for a debugger, which compiles in about half the time.
+    /// Whether it works: hardly optimised, and nothing for a debugger, which takes about a quarter less to compile (the fuzz targets 330 s
+    /// in place of 438, the lab 364 in place of 488).
     Try,
 }
 

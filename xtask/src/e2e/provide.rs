@@ -85,7 +85,7 @@ fn programs(folder: &Folder, target: &Path, groups: impl IntoIterator<Item = Vec
         return Ok(cleaning);
     }
     let hint = match names.contains(&kubernetes::part().name) {
-        true => " (Kubernetes takes about six minutes on two cores)",
+        true => " (Kubernetes takes about seven minutes on two cores)",
         false => "",
     };
     eprintln!("   to be built with Go, once: {}{hint}", names.join(", "));
