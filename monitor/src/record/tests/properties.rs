@@ -43,13 +43,14 @@ fn any_sighting() -> impl Strategy<Value = (Duration, Sighting)> {
     (
         any_duration(),
         any_netns(),
+        any::<bool>(),
         0_u64..6,
         any_peer(),
         any_observation(any_duration(), any_duration()),
     )
-        .prop_map(|(before, netns, socket, peer, what)| {
+        .prop_map(|(before, netns, in_user_ns, socket, peer, what)| {
             let sighting = Sighting {
-                in_user_ns: false,
+                in_user_ns,
                 at: START,
                 netns,
                 socket: SocketCookie(socket),
